@@ -1,0 +1,157 @@
+"""The inference runtime: named arrays in, named arrays out. OpenVINO, never torch."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radsnap.errors import WeightsError
+from radsnap.extras import need
+from radsnap.models import store
+from radsnap.models.card import Card, read_card, sha256_of
+
+FloatArray = NDArray[np.float32]
+DEFAULTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A loaded network with its card. Safe to call from several threads, one call at a time each."""
+
+    card: Card
+    _compiled: Any = field(repr=False)
+
+    def run(self, images: FloatArray) -> dict[str, FloatArray]:
+        """Run a batch (N, channels, size_px, size_px), as `preprocess.to_input` makes it.
+
+        Returns `logits` (N, outputs) and, where the card says so, `heat_maps` (N, outputs, h, w), zero or
+        more. Raises WeightsError when the shape is not the card's.
+        """
+        size, channels = self.card.input.size_px, self.card.input.channels
+        if images.ndim != 4 or images.shape[1:] != (channels, size, size):
+            raise WeightsError(
+                f"model {self.card.name} reads (N, {channels}, {size}, {size}), got {images.shape}"
+            )
+        request = self._compiled.create_infer_request()
+        results = request.infer({"image": np.ascontiguousarray(images, dtype=np.float32)})
+        # an output may have several names, such as the one before it was reshaped
+        return {name: np.asarray(value) for port, value in results.items() for name in port.get_names()}
+
+
+def load(path: str | Path, threads: int | None = None) -> Network:
+    """Load weights by their card's path, their folder, or the name of a shipped model or one in the user's store.
+
+    ONNX runs as it is; safetensors are built by `networks` first, which needs the extra `train`.
+
+    Raises WeightsError when there is no such model, or when weights and card do not belong together.
+    """
+    card_path = locate(path)
+    card = read_card(card_path)
+    weights = card_path.parent / card.file
+    if not weights.is_file():
+        raise WeightsError(
+            f"the card {card_path} names {card.file}, which is not beside it; get the model again"
+        )
+    got = sha256_of(weights)
+    if got != card.sha256:
+        raise WeightsError(
+            f"{weights} is not what its card describes: sha256 {got[:12]}…, the card says {card.sha256[:12]}…; "
+            "get the model again, or export it again with its card"
+        )
+    return Network(card, compile_file(weights, card, threads))
+
+
+def locate(path: str | Path) -> Path:
+    """Find a model's card from a card's path, a folder that holds one, weights beside one, or a name.
+
+    Names are those of shipped models and of models in the user's store; a path that exists goes before a name.
+    """
+    given = Path(path)
+    if given.suffix == ".json":
+        return given
+    if given.is_dir():
+        cards = sorted(given.glob("*.card.json"))
+        if len(cards) != 1:
+            raise WeightsError(f"{given} holds {len(cards)} model cards (*.card.json); name the one to use")
+        return cards[0]
+    if store.is_name(str(path)):
+        for card in (DEFAULTS / f"{path}.card.json", store.card_of(str(path))):
+            if card.is_file():
+                return card
+    beside = given.with_suffix(".card.json")
+    if given.is_file() and beside.is_file():
+        return beside
+    raise WeightsError(
+        f"no model '{path}': not a card, not a folder with one, and not the name of a model "
+        f"({', '.join([*shipped_names(), *store.names()]) or 'there are none'})" + _what_to_do(given)
+    )
+
+
+def _what_to_do(given: Path) -> str:
+    if not given.is_file():
+        return ""
+    if given.suffix in (".onnx", ".safetensors"):
+        return f"; it has no card {given.with_suffix('.card.json').name} beside it: make one with 'radsnap models import'"
+    return "; pickled checkpoints are not run: convert it once with 'radsnap models import'"
+
+
+def shipped_names() -> list[str]:
+    """Name the models that come with radsnap."""
+    return sorted(card.name.removesuffix(".card.json") for card in DEFAULTS.glob("*.card.json"))
+
+
+def compile_file(weights: Path, card: Card, threads: int | None = None) -> Any:
+    """Compile weights for what `Network` needs. Raises WeightsError when they do not give what the card says."""
+    core = _core()
+    # Stated, not left to the machine: where bfloat16 is native OpenVINO would use it unasked, and scores
+    # would depend on the processor. int8 layers stay int8 under this hint.
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    try:
+        compiled = core.compile_model(_read(weights, card), "CPU", settings)
+    except RuntimeError as error:
+        raise WeightsError(f"{weights} cannot be loaded: {str(error).splitlines()[0]}") from error
+    names = {name for port in compiled.outputs for name in port.get_names()}
+    wanted = {"logits", "heat_maps"} if card.heat_maps else {"logits"}
+    if not wanted <= names:
+        raise WeightsError(f"{weights} gives {sorted(names)}, its card promises {sorted(wanted)}")
+    outputs = compiled.output("logits").partial_shape[1]
+    if outputs.is_static and outputs.get_length() != card.outputs:
+        raise WeightsError(
+            f"{weights} gives {outputs.get_length()} logits, its card names {card.outputs} classes"
+        )
+    return compiled
+
+
+def _read(weights: Path, card: Card) -> Any:
+    if weights.suffix != ".safetensors":
+        return _core().read_model(str(weights))
+    need("torch", extra="train")
+    import openvino
+
+    from radsnap.models.networks_state import module_of
+
+    module, example = module_of(weights, card)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer remarks on every shape that is a constant
+        model = openvino.convert_model(module, example_input=example, input=[-1, *example.shape[1:]])
+    model.input(0).get_tensor().set_names({"image"})
+    for port, name in zip(model.outputs, ("logits", "heat_maps"), strict=False):
+        port.get_tensor().set_names({name})
+    return model
+
+
+@cache
+def _core() -> Any:
+    os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
+    import openvino
+
+    return openvino.Core()

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from radsnap.models.card import InputSpec
+from radsnap.models.preprocess import normalise, resize, to_input
+
+GREY = np.random.default_rng(1).random((40, 60), dtype=np.float32)
+
+
+def test_image_normalisation_gives_mean_0_and_deviation_1() -> None:
+    made = to_input(GREY, InputSpec(size_px=32))
+    assert made.shape == (1, 32, 32)
+    assert made.dtype == np.float32
+    assert abs(float(made.mean())) < 1e-5
+    assert float(made.std()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_flat_image_stays_finite() -> None:
+    assert np.isfinite(to_input(np.full((40, 40), 0.7, dtype=np.float32), InputSpec(size_px=32))).all()
+
+
+def test_bytes_and_fractions_give_the_same_input() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    spec = InputSpec(size_px=16, normalisation="fixed", mean=0.5, deviation=0.25)
+    np.testing.assert_array_equal(
+        normalise(levels, spec), normalise(levels.astype(np.float32) / np.float32(255), spec)
+    )
+
+
+def test_torchxrayvisions_range_is_minus_1024_to_1024() -> None:
+    spec = InputSpec(size_px=16, normalisation="fixed", mean=0.5, deviation=1 / 2048)
+    assert normalise(np.array([[0, 1]], dtype=np.float32), spec).tolist() == [[-1024, 1024]]
+
+
+def test_three_channels_are_the_same_grey_each_scaled_by_its_own_numbers() -> None:
+    spec = InputSpec(
+        size_px=32, normalisation="fixed", channels=3, mean=(0.1, 0.2, 0.3), deviation=(0.5, 1.0, 2.0)
+    )
+    made = to_input(GREY, spec)
+    assert made.shape == (3, 32, 32)
+    grey = resize(GREY, 32)
+    for channel, (mean, deviation) in enumerate(((0.1, 0.5), (0.2, 1.0), (0.3, 2.0))):
+        np.testing.assert_allclose(made[channel], (grey - mean) / deviation, atol=1e-6)
+    repeated = to_input(GREY, InputSpec(size_px=32, channels=3))
+    np.testing.assert_array_equal(repeated[0], repeated[2])
+
+
+def test_crop_takes_the_middle_square_and_stretch_takes_all() -> None:
+    wide = np.zeros((10, 30), dtype=np.float32)
+    wide[:, 10:20] = 1.0
+    assert resize(wide, 16, "crop").min() == 1.0
+    assert resize(wide, 16, "stretch").min() == 0.0
