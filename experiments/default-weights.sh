@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Trains the default weights again: experiments/default-weights.sh DATA
+# DATA is a folder of the collection `gathered` (its manifest.csv lists the images, their sources and licences).
+# About three hours on two cores; interrupted, it goes on where it was.
+set -euo pipefail
+data=$1 runs=${2:-runs}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+
+test -f "$runs/gathered.csv" || radsnap data import gathered "$data" -o "$runs/gathered.csv"
+test -f "$runs/phantoms/manifest.csv" || radsnap phantom "$runs/phantoms" -n 900 --mix mixed --size 384
+
+# A first look at all kinds of x-ray at low resolution, from which the three stages start.
+radsnap train kind --data "$runs/gathered.csv" -o "$runs/base" --name base --epochs 7 --size 128
+
+mixed=(--data "$runs/gathered.csv" --data "$runs/phantoms/manifest.csv")
+radsnap train kind "${mixed[@]}" -o "$runs/kind" --from "$runs/base/network.safetensors" --epochs 3 --learning-rate 5e-4
+radsnap train gate "${mixed[@]}" -o "$runs/gate-1" --from "$runs/base/network.safetensors" --epochs 5 --learning-rate 5e-4
+radsnap train gate "${mixed[@]}" -o "$runs/gate-2" --from "$runs/gate-1/network.safetensors" --epochs 3 --learning-rate 4e-4
+radsnap train gate "${mixed[@]}" -o "$runs/gate" --from "$runs/gate-2/network.safetensors" \
+  --epochs 4 --draws 1600 --learning-rate 3e-4
+
+# Findings: low resolution first, which is cheap, then at the resolution they are read at.
+radsnap train findings --data "$runs/gathered.csv" -o "$runs/findings-128" --from "$runs/base/network.safetensors" \
+  --name findings-128 --size 128 --epochs 16
+radsnap train findings --data "$runs/gathered.csv" -o "$runs/findings-224" --from "$runs/findings-128/network.safetensors" \
+  --name findings-224 --size 224 --epochs 5 --draws 1440 --learning-rate 1.5e-4
+# Then with heat maps kept inside lung masks and boxes.
+radsnap train findings --data "$runs/gathered.csv" -o "$runs/findings" --from "$runs/findings-224/network.safetensors" \
+  --size 224 --epochs 4 --draws 1440 --learning-rate 2e-4 --guide 0.5
+
+# What ships: the int8 networks, with the figures measured on the test rows in their cards.
+weights=src/radsnap/models/weights
+for stage in gate kind findings; do
+  cp "$runs/$stage/$stage.onnx" "$runs/$stage/$stage.card.json" "$weights/"
+done
+radsnap evaluate gate "$runs/gathered.csv" --into-card
+radsnap evaluate kind "$runs/gathered.csv" --into-card
+radsnap evaluate findings "$runs/gathered.csv" --source cxr_nih --into-card
+radsnap evaluate findings "$runs/gathered.csv" --source cxr_paediatric --into-card
+radsnap evaluate chain "$runs/gathered.csv"

@@ -1,0 +1,119 @@
+"""What a training draws: rows by weight, pictures varied by name, batches in worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from radsnap.learn.augment import Augmentation, Varied, augment, follow, photographed
+from radsnap.learn.pictures import Pictures
+from radsnap.learn.regions import Regions
+from radsnap.learn.tasks import DOMAINS, Targets
+from radsnap.models.card import InputSpec
+from radsnap.models.preprocess import normalise, resize
+from radsnap.seeds import stream
+
+Batch = dict[str, Tensor]
+Example = dict[str, Tensor]
+# A region is given at the scale of the last feature maps.
+_STRIDE = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a training or validation goes over: pictures, targets (N, outputs), and each row's chance to be drawn.
+
+    domain: the outputs that say what the camera saw; they follow what was done to the picture. regions: where
+    findings can be, for rows that have masks or boxes.
+    """
+
+    pictures: Pictures
+    targets: Targets
+    weights: NDArray[np.float64]
+    spec: InputSpec
+    domain: slice | None = None
+    regions: Regions | None = None
+
+
+class Draws(Dataset[Example]):
+    """One epoch's pictures, each varied by the stream of (seed, epoch, place in the epoch)."""
+
+    def __init__(
+        self, rows: Rows, plan: Augmentation, seed: int, epoch: int, count: int, skip: int = 0
+    ) -> None:
+        self.rows, self.plan, self.seed, self.epoch, self.skip = rows, plan, seed, epoch, skip
+        rng = stream(seed, "draws", epoch)
+        self.order = rng.choice(len(rows.weights), size=count, replace=True, p=rows.weights)
+
+    def __len__(self) -> int:
+        return len(self.order) - self.skip
+
+    def __getitem__(self, place: int) -> Example:
+        place += self.skip
+        row = int(self.order[place])
+        rng = stream(self.seed, "augment", self.epoch, place)
+        varied = augment(self.rows.pictures[row], rng, self.plan, self.rows.spec.size_px)
+        return _example(self.rows, row, varied)
+
+
+class Fixed(Dataset[Example]):
+    """Every row once, in order, as it is or photographed always the same way by one recipe."""
+
+    def __init__(self, rows: Rows, recipe: str | None = None, seed: int = 0) -> None:
+        self.rows, self.recipe, self.seed = rows, recipe, seed
+
+    def __len__(self) -> int:
+        return len(self.rows.pictures)
+
+    def __getitem__(self, row: int) -> Example:
+        rng = stream(self.seed, "fixed", self.recipe or "", row)
+        recipes = ((self.recipe, 1.0),) if self.recipe is not None else ()
+        return _example(self.rows, row, photographed(self.rows.pictures[row], rng, recipes))
+
+
+def _example(rows: Rows, row: int, varied: Varied) -> Example:
+    target = rows.targets[row].copy()
+    photographed_now = varied.domain != "digital"  # a picture left as it was keeps the domain of its row
+    if rows.domain is not None and photographed_now and not np.isnan(target[rows.domain]).any():
+        target[rows.domain] = [float(name == varied.domain) for name in DOMAINS]
+    small = resize(varied.picture, rows.spec.size_px, rows.spec.fit)
+    example = {
+        "image": torch.from_numpy(normalise(small, rows.spec)[None]),
+        "target": torch.from_numpy(target),
+    }
+    if rows.regions is not None:
+        example |= _region(rows.regions, row, varied, len(target), rows.spec.size_px // _STRIDE)
+    return example
+
+
+def _region(regions: Regions, row: int, varied: Varied, outputs: int, grid: int) -> Example:
+    """The share of each cell that lies in the region, (grid, grid), and the outputs (outputs,) it counts for."""
+    if row not in regions.masks:
+        return {"region": torch.zeros(grid, grid), "guided": torch.zeros(outputs, dtype=torch.bool)}
+    inside = resize(follow(regions.masks[row], varied), grid).astype(np.float32) / 255.0
+    return {"region": torch.from_numpy(inside), "guided": torch.from_numpy(regions.outputs[row])}
+
+
+def batches(dataset: Dataset[Example], size: int, workers: int, drop_last: bool) -> Iterator[Batch]:
+    """Give a data set in order, in batches of `image` (N, 1, H, W), `target` (N, outputs), and what else it has."""
+    loader: DataLoader[Example] = DataLoader(
+        dataset,
+        batch_size=size,
+        num_workers=workers,
+        drop_last=drop_last,
+        worker_init_fn=_one_thread,
+        multiprocessing_context="fork" if workers else None,  # shares the pictures in memory
+    )
+    yield from loader
+
+
+def _one_thread(_worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

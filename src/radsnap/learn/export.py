@@ -1,0 +1,99 @@
+"""From a trained network to the runtime's files: ONNX, 16-bit weights or int8, with a card."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from radsnap.models.networks import WithHeatMaps
+
+Images = NDArray[np.float32]
+
+
+def to_onnx(network: nn.Module, size_px: int, path: Path, heat_maps: bool = True, channels: int = 1) -> None:
+    """Write a network as one float32 ONNX file: `image` (N, channels, size, size) → `logits`, and `heat_maps`."""
+    module = WithHeatMaps(network) if heat_maps else network  # type: ignore[arg-type]
+    example = torch.zeros(2, channels, size_px, size_px)
+    names = ["logits", "heat_maps"] if heat_maps else ["logits"]
+    with quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            (example,),
+            input_names=["image"],
+            output_names=names,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            dynamo=True,
+        )
+    assert program is not None
+    model = program.model_proto
+    del model.metadata_props[:]
+    for node in model.graph.node:  # the exporter writes this machine's stack traces into the file
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    onnx.save(model, str(path))
+
+
+def quantise(source: Path, images: Images, path: Path, keep_last_float: bool = True) -> None:
+    """Quantise an ONNX file to int8 by a few hundred images (N, 1, size, size) of the training (NNCF).
+
+    The first convolution and what makes logits and heat maps stay in float, where a few bits would show.
+    """
+    import nncf
+
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(source)))
+    batches = [{"image": images[i : i + 1]} for i in range(len(images))]
+    ignored = _kept_in_float(model) if keep_last_float else []
+    with quiet():
+        small = nncf.quantize(
+            model,
+            nncf.Dataset(batches),
+            subset_size=len(batches),
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(names=ignored) if ignored else None,
+            fast_bias_correction=True,
+        )
+    onnx.save(small, str(path))
+
+
+def _kept_in_float(model: onnx.ModelProto) -> list[str]:
+    """The first convolution, and every node after the last rectification (pooling, heads, heat maps)."""
+    nodes = list(model.graph.node)
+    convolutions = [node.name for node in nodes if node.op_type == "Conv"]
+    last_relu = max(
+        (place for place, node in enumerate(nodes) if node.op_type == "Relu" and _feeds_pooling(nodes, node)),
+        default=len(nodes),
+    )
+    quantisable = {"Conv", "Gemm", "MatMul", "ReduceMean", "GlobalAveragePool", "Mul", "Add", "Div"}
+    tail = [node.name for node in nodes[last_relu + 1 :] if node.op_type in quantisable]
+    return [*convolutions[:1], *tail]
+
+
+def _feeds_pooling(nodes: list[onnx.NodeProto], relu: onnx.NodeProto) -> bool:
+    return any(
+        node.op_type in {"ReduceMean", "GlobalAveragePool"} and relu.output[0] in node.input for node in nodes
+    )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporters' own chatter and deprecation notes from the terminal; errors still come through."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

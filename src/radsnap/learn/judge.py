@@ -1,0 +1,70 @@
+"""What a network says on validation rows, and the figure that chooses the epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from radsnap.learn.data import Fixed, Rows, batches
+from radsnap.measure import auroc
+from radsnap.models.card import Head
+
+Array = NDArray[np.float32]
+
+
+@torch.no_grad()
+def logits_of(
+    network: nn.Module, rows: Rows, recipe: str | None = None, batch_size: int = 32
+) -> tuple[Array, Array]:
+    """Run a network over all rows: (logits, targets), both (N, outputs). recipe: photographed first."""
+    network.eval()
+    device = next(network.parameters()).device
+    logits, targets = [], []
+    for batch in batches(Fixed(rows, recipe), batch_size, workers=0, drop_last=False):
+        images = batch["image"].to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            logits.append(network(images).float().cpu().numpy())
+        targets.append(batch["target"].numpy())
+    return np.concatenate(logits), np.concatenate(targets)
+
+
+def figure_of(heads: tuple[Head, ...], logits: Array, targets: Array, sources: NDArray[np.str_]) -> float:
+    """Give one figure for all heads, higher is better, NaN when no head can be judged.
+
+    Mean recall over the classes of a softmax head and over the two sides of a single sigmoid; for a larger sigmoid
+    head the mean AUROC over findings and sources (sources that hold both classes); then the mean of the heads.
+    """
+    values = []
+    start = 0
+    for head in heads:
+        span = slice(start, start + len(head.classes))
+        start = span.stop
+        value = _head_figure(head, logits[:, span], targets[:, span], sources)
+        if not np.isnan(value):
+            values.append(value)
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _head_figure(head: Head, logits: Array, targets: Array, sources: NDArray[np.str_]) -> float:
+    known = ~np.isnan(targets).any(axis=1)
+    if head.activation == "softmax":
+        truth, said = targets[known].argmax(axis=1), logits[known].argmax(axis=1)
+        return (
+            float(np.mean([(said[truth == k] == k).mean() for k in np.unique(truth)]))
+            if known.any()
+            else np.nan
+        )
+    if len(head.classes) == 1:
+        truth, said = targets[known, 0] == 1, logits[known, 0] > 0
+        return float(np.mean([(said[truth == side] == side).mean() for side in np.unique(truth)]))
+    areas = []
+    for column in range(len(head.classes)):
+        seen = ~np.isnan(targets[:, column])
+        for name in np.unique(sources[seen]):
+            inside = seen & (sources == name)
+            area = auroc(targets[inside, column], logits[inside, column])
+            if isinstance(area, float):
+                areas.append(area)
+    return float(np.mean(areas)) if areas else np.nan
