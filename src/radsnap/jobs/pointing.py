@@ -1,0 +1,65 @@
+"""Does the heat map point where a radiologist drew a box? The pointing game (Zhang et al., 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from radsnap.imaging import grey_level, read_image
+from radsnap.models.preprocess import to_input
+from radsnap.models.runtime import Network
+from radsnap.tables import Manifest, paths
+
+# Grad-CAM is coarse; its peak is looked for on this grid, as it is shown.
+_GRID_PX = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Pointing:
+    """One entry an image with boxes. hit: the peak lies in a box; chance: the boxes' share of the picture."""
+
+    hit: NDArray[np.bool_]
+    chance: NDArray[np.float64]
+    patients: NDArray[np.str_]
+
+
+def parse_boxes(text: str, finding: str) -> list[tuple[float, float, float, float]]:
+    """Read the boxes (x, y, width, height in pixels) of a finding from 'Name:x,y,w,h;...'."""
+    boxes = []
+    for part in filter(None, text.split(";")):
+        name, _, numbers = part.rpartition(":")
+        if name == finding:
+            x, y, width, height = (float(number) for number in numbers.split(","))
+            boxes.append((x, y, width, height))
+    return boxes
+
+
+def pointing_game(network: Network, manifest: Manifest, finding: str) -> Pointing:
+    """Look for the heat map's peak in the boxes of a finding, over all rows that have such boxes."""
+    output = network.card.span("findings").start + network.card.head("findings").classes.index(finding)
+    hits, chances, patients = [], [], []
+    for row, path in enumerate(paths(manifest)):
+        boxes = parse_boxes(manifest.frame["boxes_xywh"].iloc[row], finding)
+        if not boxes:
+            continue
+        grey = grey_level(read_image(path))
+        heat = network.run(to_input(grey, network.card.input)[None])["heat_maps"][0, output]
+        mask = _mask(boxes, grey.shape[1], grey.shape[0])
+        fine = cv2.resize(heat, (_GRID_PX, _GRID_PX), interpolation=cv2.INTER_CUBIC)
+        hits.append(bool(mask[np.unravel_index(int(fine.argmax()), fine.shape)]))
+        chances.append(float(mask.mean()))
+        patients.append(manifest.frame["patient_id"].iloc[row])
+    return Pointing(np.array(hits, bool), np.array(chances), np.array(patients, np.str_))
+
+
+def _mask(boxes: list[tuple[float, float, float, float]], width: int, height: int) -> NDArray[np.bool_]:
+    mask = np.zeros((_GRID_PX, _GRID_PX), dtype=bool)
+    across, down = _GRID_PX / width, _GRID_PX / height
+    for x, y, w, h in boxes:
+        mask[
+            int(y * down) : int(np.ceil((y + h) * down)), int(x * across) : int(np.ceil((x + w) * across))
+        ] = True
+    return mask

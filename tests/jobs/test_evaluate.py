@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsnap.errors import ManifestError
+from radsnap.jobs.evaluate import EvaluateConfig, evaluate
+from radsnap.jobs.pointing import parse_boxes
+from radsnap.measure import auroc
+from radsnap.phantom import MIXED, write_collection
+from radsnap.tables import labels, read_manifest
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_collection(folder, 48, seed=5, size_px=160, mix=MIXED)
+    return folder / "manifest.csv"
+
+
+def by_subject(figures):
+    return {(figure.measure, figure.subject): figure for figure in figures}
+
+
+def test_the_gates_figures_are_those_of_what_it_said(phantoms):
+    found = evaluate(EvaluateConfig(stage="gate", manifest=phantoms, split=None, replicates=100))
+    figures = by_subject(found.figures)
+    table = np.asarray(found.confusion.table)
+    assert table.sum() == found.rows == 48
+    recalls = np.diag(table) / table.sum(axis=1)
+    whole = figures["balanced_accuracy", "x-ray or not"]
+    assert whole.value == pytest.approx(recalls.mean())
+    assert whole.low <= whole.value <= whole.high
+    assert whole.n == 48
+
+
+def test_findings_figures_equal_those_of_predict(phantoms, tmp_path):
+    manifest = read_manifest(phantoms)
+    found = evaluate(EvaluateConfig(stage="findings", manifest=phantoms, split=None, replicates=100))
+    out = tmp_path / "predictions.csv"
+    command = [sys.executable, "-m", "radsnap", "predict", "findings", str(phantoms), "-o", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    said = pd.read_csv(out).set_index("image_id").loc[manifest.frame["image_id"]]
+    truth = labels(manifest, ["Cardiomegaly"], uncertain="ignore")[:, 0]
+    known = ~np.isnan(truth)
+    figure = by_subject(found.figures)["auroc", "Cardiomegaly"]
+    assert figure.value == pytest.approx(
+        auroc(truth[known], said["Cardiomegaly"].to_numpy()[known]), abs=1e-9
+    )
+    assert figure.n == known.sum()
+
+
+def test_findings_without_labels_are_undefined_with_the_reason(phantoms):
+    found = evaluate(EvaluateConfig(stage="findings", manifest=phantoms, split=None, replicates=100))
+    figure = by_subject(found.figures)["auroc", "Hernia"]
+    assert figure.value is None
+    assert figure.reason == "no rows"
+
+
+def test_kind_is_scored_over_x_rays_alone(phantoms):
+    manifest = read_manifest(phantoms)
+    found = evaluate(EvaluateConfig(stage="kind", manifest=phantoms, split=None, replicates=100))
+    assert found.rows == (manifest.frame["body"] != "none").sum()
+
+
+def test_the_chain_is_never_better_than_its_gate(phantoms):
+    found = evaluate(EvaluateConfig(stage="chain", manifest=phantoms, split=None, replicates=100))
+    gate, kind, end = (figure.value for figure in found.figures[:3])
+    assert gate >= kind
+    assert 0 <= end <= 1
+
+
+def test_the_command_writes_table_figure_and_exit_code(phantoms, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "radsnap",
+        "evaluate",
+        "kind",
+        str(phantoms),
+        "--split",
+        "",
+        "--replicates",
+        "100",
+    ]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path)], capture_output=True, text=True, env={**os.environ, "COLUMNS": "160"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "frontal chest against the rest" in " ".join(done.stdout.split())
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert set(pd.read_csv(tmp_path / "figures.csv")["measure"]) == {"accuracy", "balanced_accuracy"}
+
+
+def test_an_empty_split_is_refused(phantoms):
+    with pytest.raises(ManifestError, match="has no rows of split 'test', source 'None'"):
+        evaluate(EvaluateConfig(stage="gate", manifest=phantoms, split="test"))
+
+
+def test_boxes_are_read_by_finding():
+    text = "Lung Opacity:1,2,3,4;Pneumonia:5,6,7,8;Lung Opacity:9,10,11,12.5"
+    assert parse_boxes(text, "Lung Opacity") == [(1, 2, 3, 4), (9, 10, 11, 12.5)]
+    assert parse_boxes("", "Mass") == []
