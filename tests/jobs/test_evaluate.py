@@ -10,10 +10,10 @@ import pytest
 
 from radsnap.errors import ManifestError
 from radsnap.jobs.evaluate import EvaluateConfig, evaluate
-from radsnap.jobs.pointing import parse_boxes
+from radsnap.jobs.pointing import parse_boxes, pointing_game
 from radsnap.measure import auroc
 from radsnap.phantom import MIXED, write_collection
-from radsnap.tables import labels, read_manifest
+from radsnap.tables import build_manifest, labels, read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +106,33 @@ def test_boxes_are_read_by_finding():
     text = "Lung Opacity:1,2,3,4;Pneumonia:5,6,7,8;Lung Opacity:9,10,11,12.5"
     assert parse_boxes(text, "Lung Opacity") == [(1, 2, 3, 4), (9, 10, 11, 12.5)]
     assert parse_boxes("", "Mass") == []
+
+
+class Points:
+    """A stand-in for a network whose heat is always in one cell of its map."""
+
+    def __init__(self, row: int, column: int) -> None:
+        from radsnap.models.runtime import load
+
+        self.card = load("findings").card
+        self.heat = np.zeros((1, self.card.outputs, 7, 7), np.float32)
+        self.heat[:, :, row, column] = 1
+
+    def run(self, images):
+        return {"heat_maps": self.heat}
+
+
+def test_the_pointing_game_counts_peaks_inside_boxes(tmp_path):
+    from radsnap.imaging import write_image
+
+    write_image(tmp_path / "wide.png", np.full((100, 200), 128, np.uint8))
+    row = {"image_id": "a", "study_id": "a", "patient_id": "p", "path": "wide.png"}
+    # the upper right quarter of the picture
+    frame = pd.DataFrame([{**row, "boxes_xywh": "Lung Opacity:100,0,100,50"}])
+    manifest = build_manifest(frame, tmp_path)
+    right = pointing_game(Points(1, 5), manifest, "Lung Opacity")
+    wrong = pointing_game(Points(5, 1), manifest, "Lung Opacity")
+    assert right.hit.tolist() == [True]
+    assert wrong.hit.tolist() == [False]
+    assert right.chance[0] == pytest.approx(0.25, abs=0.01)
+    assert len(pointing_game(Points(1, 5), manifest, "Pneumonia").hit) == 0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radsnap.imaging import grey_level, read_image
-from radsnap.models.preprocess import to_input
+from radsnap.models.preprocess import resize, to_input
 from radsnap.models.runtime import Network
 from radsnap.tables import Manifest, paths
 
@@ -47,7 +47,7 @@ def pointing_game(network: Network, manifest: Manifest, finding: str) -> Pointin
             continue
         grey = grey_level(read_image(path))
         heat = network.run(to_input(grey, network.card.input)[None])["heat_maps"][0, output]
-        mask = _mask(boxes, grey.shape[1], grey.shape[0])
+        mask = _mask(boxes, grey.shape, network.card.input.fit)
         fine = cv2.resize(heat, (_GRID_PX, _GRID_PX), interpolation=cv2.INTER_CUBIC)
         hits.append(bool(mask[np.unravel_index(int(fine.argmax()), fine.shape)]))
         chances.append(float(mask.mean()))
@@ -55,11 +55,11 @@ def pointing_game(network: Network, manifest: Manifest, finding: str) -> Pointin
     return Pointing(np.array(hits, bool), np.array(chances), np.array(patients, np.str_))
 
 
-def _mask(boxes: list[tuple[float, float, float, float]], width: int, height: int) -> NDArray[np.bool_]:
-    mask = np.zeros((_GRID_PX, _GRID_PX), dtype=bool)
-    across, down = _GRID_PX / width, _GRID_PX / height
-    for x, y, w, h in boxes:
-        mask[
-            int(y * down) : int(np.ceil((y + h) * down)), int(x * across) : int(np.ceil((x + w) * across))
-        ] = True
-    return mask
+def _mask(
+    boxes: list[tuple[float, float, float, float]], shape: tuple[int, ...], fit: str
+) -> NDArray[np.bool_]:
+    """Draw boxes on the grid of the heat map, which sees what the network was given of the picture."""
+    mask = np.zeros(shape, dtype=np.float32)
+    for x, y, width, height in boxes:
+        mask[round(y) : round(y + height), round(x) : round(x + width)] = 1
+    return np.asarray(resize(mask, _GRID_PX, fit)) >= 0.5
