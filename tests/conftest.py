@@ -15,7 +15,7 @@ def shared_data() -> Path:
     """The folder of real images; tests that use it are marked `shared`."""
     if not (DATA / "manifest.csv").exists():
         pytest.skip(f"no real images at {DATA}; set RADSNAP_TEST_DATA")
-    return DATA
+    return DATA.resolve()
 
 
 @pytest.fixture(scope="session")
