@@ -34,6 +34,7 @@ from radsnap.photo import (
 from radsnap.photo import recipe as recipe_module
 from radsnap.photo.camera import Camera, distort, ideal
 from radsnap.photo.effect import from_plain, to_plain
+from radsnap.photo.film import Curl
 from radsnap.photo.geometry import Rotation, Tilt, Translation, apply_warps, quad_matrix
 from radsnap.seeds import stream
 
@@ -147,6 +148,27 @@ def test_corners_agree_with_the_pixels(name):
                 errors.append(np.hypot(*(centroid(grey, point, reach) - point)))
     assert len(errors) >= (1 if name == "translation" else 6)
     assert np.mean(errors) <= 1.0
+
+
+def test_a_film_that_curls_bends_between_corners_that_stay():
+    height, width = 400, 320
+    at = np.array([[20.0, 20.0], [299.0, 20.0], [20.0, 200.0], [299.0, 200.0], [20.0, 379.0], [299.0, 379.0]])
+    image = np.zeros((height, width), np.uint8)
+    for x, y in at.astype(int):
+        cv2.circle(image, (x, y), 3, 255, -1)
+    flat = EFFECTS["film"].sample(stream(7, "flat"), 1, Canvas(height, width))
+    flat = replace(flat, strokes=(), notes=(), room=replace(flat.room, patches=()), curl=None)
+    bent = replace(flat, curl=Curl(True, 0.05, 0.0, 0.0, 1.2))
+    seen = []
+    for film in (flat, bent):
+        made = cv2.cvtColor(EFFECTS["film"].apply(image, film), cv2.COLOR_RGB2GRAY)
+        pose = distort(film.camera, project(quad_matrix((height, width), film.corners_px), at))
+        seen.append([centroid(made, point, round(0.03 * max(made.shape))) for point in pose])
+    moved = np.hypot(*(np.array(seen[1]) - np.array(seen[0])).T)
+    scale = np.hypot(*(np.array(seen[0][1]) - np.array(seen[0][0]))) / 279
+    # in the middle z / distance = 0.05 / 1.2 of the way from the foot, here 139.5 px
+    assert moved[2:4] == pytest.approx(0.05 / 1.2 * 139.5 * scale, rel=0.15)
+    assert (moved[[0, 1, 4, 5]] < 1.5).all()
 
 
 def one_by_one(image: np.ndarray, recipe: Recipe) -> np.ndarray:

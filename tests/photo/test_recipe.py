@@ -110,6 +110,7 @@ def test_levels_of_links_are_one_to_four(name):
     ("name", "near"),
     [
         ("moir", "moire"),
+        ("glaer", "glare_glossy"),
         ("scren", "screen"),
         ("blur+tiltt", "tilt"),
         ("chexphoto-digial", "chexphoto-digital"),

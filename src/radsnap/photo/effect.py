@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -108,8 +109,12 @@ def as_rgb(image: ByteImage) -> ByteImage:
 def unknown(what: str, got: object, known: typing.Iterable[str]) -> UsageError:
     """Make the error for a name that is none, with the nearest known one."""
     names = sorted(known)
-    near = get_close_matches(str(got), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    # a part of a long name counts as much as the whole: 'glaer' means glare_matte, not place
+    meant = {part: name for name in reversed(names) for part in re.split("[-_]", name)} | {
+        n: n for n in names
+    }
+    near = get_close_matches(str(got), meant, n=1)
+    hint = f"; did you mean {meant[near[0]]!r}?" if near else ""
     return UsageError(f"no {what} is called {got!r}{hint} (known: {', '.join(names)})")
 
 

@@ -98,6 +98,22 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Curl:
+    """How a film bulges off the glass between two of its edges, which lie flat: so the corners stay put.
+
+    A point on it, at height z = lift_frac · sin²(πs), is seen where its line of sight meets the glass: pushed away
+    from the camera's foot by z / (distance - z). s runs from one flat edge to the other, across the film or, with
+    `upright`, down it. Lift, foot and distance are fractions of the film's longer side.
+    """
+
+    upright: bool
+    lift_frac: float
+    foot_x_frac: float
+    foot_y_frac: float
+    distance_frac: float
+
+
+@dataclass(frozen=True)
 class Film:
     """A photo of a film. corners_px: where the x-ray's corners would land without lens distortion."""
 
@@ -111,6 +127,7 @@ class Film:
     flicker: Flicker
     corners_px: Quad
     camera: Camera
+    curl: Curl | None = None
 
 
 def sample_film(rng: Generator, level: int, canvas: Canvas) -> Film:
@@ -130,10 +147,11 @@ def sample_film(rng: Generator, level: int, canvas: Canvas) -> Film:
         _sample_box(rng, level),
         _sample_strokes(rng, level),
         _sample_notes(rng),
-        replace(room, patches=(*room.patches, *_sample_curl(rng, level))),
+        replace(room, patches=(*room.patches, *_sample_gloss(rng, level))),
         sample_flicker(rng, level, 0.35, 0.2),
         sample_pose(rng, level, photo, size[1] / size[0]),
         camera,
+        _sample_curl(rng, level),
     )
 
 
@@ -190,6 +208,8 @@ def _light_up(
     face[top : top + h, left : left + w] = cv2.LUT(grey, table)
     for note in film.notes:
         _write(face[top : top + h, left : left + w], note, longer)
+    if film.curl is not None:
+        face, on_film = _bulge(face, on_film, film.curl, (left, top), (h, w))
     face *= _evenness(box.light, face.shape[0], face.shape[1])
     planes = [
         np.where(on_film, face * np.float32(g * b), face * np.float32(g))
@@ -199,6 +219,27 @@ def _light_up(
         _lay(planes, stroke, (left, top), (h, w))
     red, green, blue = planes
     return (red, green, blue), (float(left), float(top))
+
+
+def _bulge(
+    face: FloatPlane, on_film: NDArray[np.bool_], curl: Curl, offset: tuple[int, int], size: Size
+) -> tuple[FloatPlane, NDArray[np.bool_]]:
+    """Take the face to what is seen of it with the film at `offset`, of `size`, off the glass as `curl` says."""
+    height, width = size
+    longer = max(size)
+    x = np.arange(face.shape[1], dtype=np.float32)[None, :] - offset[0] + np.float32(0.5)
+    y = np.arange(face.shape[0], dtype=np.float32)[:, None] - offset[1] + np.float32(0.5)
+    s = (y / height if curl.upright else x / width).clip(0, 1)  # beyond its flat edges the film stays flat
+    lift = np.float32(curl.lift_frac) * np.sin(np.float32(np.pi) * s) ** 2
+    push = lift / np.float32(
+        curl.distance_frac
+    )  # looked up where it is seen: z / d, to first order z / (d - z)
+    u = x - push * (x - np.float32(width / 2 + curl.foot_x_frac * longer))
+    v = y - push * (y - np.float32(height / 2 + curl.foot_y_frac * longer))
+    u, v = (np.broadcast_to(n, face.shape) + np.float32(o - 0.5) for n, o in zip((u, v), offset, strict=True))
+    moved = cv2.remap(face, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    covered = cv2.remap(on_film.view(np.uint8), u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32), np.asarray(covered).view(np.bool_)
 
 
 def _evenness(light: UnevenLight, height: int, width: int) -> FloatPlane:
@@ -333,11 +374,19 @@ def _sample_notes(rng: Generator) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def _sample_curl(rng: Generator, level: int) -> tuple[Patch, ...]:
-    """Draw the long highlights of a film that curls away from the glass."""
+def _sample_gloss(rng: Generator, level: int) -> tuple[Patch, ...]:
+    """Draw the long highlight of a film that does not lie flat."""
     if rng.random() > 0.15 + 0.1 * level:
         return ()
     upright, glow = bool(rng.random() < 0.5), float(rng.uniform(0.01, 0.03 + 0.03 * level))
     x, y = rng.uniform(0.05, 0.95, 2).tolist()
     half_w, half_h = (0.02, 0.6) if upright else (0.6, 0.02)
     return (Patch(x, y, half_w, half_h, float(rng.normal(0, 6)), 0.05, (glow, glow, glow), False),)
+
+
+def _sample_curl(rng: Generator, level: int) -> Curl | None:
+    if rng.random() > 0.1 + 0.15 * level:
+        return None
+    lift = float(rng.uniform(0.0, 0.012 * level))
+    foot_x, foot_y = rng.normal(0, 0.15 + 0.1 * level, 2).tolist()
+    return Curl(bool(rng.random() < 0.5), lift, foot_x, foot_y, float(rng.uniform(1.0, 1.6)))
