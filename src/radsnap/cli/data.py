@@ -1,4 +1,4 @@
-"""`radsnap data import|check|split|show`."""
+"""`radsnap data import|check|split|shard|show`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from radsnap.cli.console import bar, checked
 
 data = typer.Typer(
-    name="data", help="Collections and manifests: import, check, split, show.", no_args_is_help=True
+    name="data", help="Collections and manifests: import, check, split, shard, show.", no_args_is_help=True
 )
 
 Table = Annotated[Path, typer.Argument(help="A manifest (.csv or .parquet).")]
@@ -97,6 +97,40 @@ def split(
     counts = split_data(config).frame.groupby("split")
     sizes = [f"{name} {len(rows)} of {rows['patient_id'].nunique()} patients" for name, rows in counts]
     typer.echo(f"{output}  " + ", ".join(sizes))
+
+
+@data.command()
+def shard(
+    manifest: Table,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the shards and their manifest.csv.")
+    ],
+    images: Annotated[int, typer.Option(help="Images in a shard.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Order of the rows.")] = 0,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option("--skip-unreadable", help="Leave files out that cannot be read, instead of stopping."),
+    ] = False,
+) -> None:
+    """Put images into tar archives for a cluster; every verb reads the manifest beside them.
+
+    Example: radsnap data shard nih.csv -o shards
+    """
+    from radsnap.jobs.shards import ShardConfig, shard_data
+
+    config = checked(
+        ShardConfig,
+        {
+            "manifest": manifest,
+            "output": output,
+            "images": images,
+            "seed": seed,
+            "skip_unreadable": skip_unreadable,
+        },
+    )
+    with bar("writing shards") as report:
+        made = shard_data(config, report)
+    typer.echo(f"{output / 'manifest.csv'}  {len(made)} images")
 
 
 @data.command()

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 
 from radsnap.errors import ImageError, ImageTooLarge, UnreadableImage
+from radsnap.imaging import archive
 
 Source = str | os.PathLike[str] | bytes
 
@@ -95,6 +96,12 @@ def _file_bytes(path: Path, label: str, bounds: Bounds) -> bytes:
         raise UnreadableImage(f"{label}: no such file; check the path") from error
     except IsADirectoryError as error:
         raise UnreadableImage(f"{label}: this is a folder, not an image; name the files in it") from error
+    except NotADirectoryError as error:
+        place = archive.find(path)
+        if place is None:
+            raise UnreadableImage(f"{label}: no such file; check the path") from error
+        bounds.check_bytes(label, place.bytes)
+        data = archive.read(place)
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
         raise UnreadableImage(f"{label}: cannot be opened ({reason}); check path and permissions") from error

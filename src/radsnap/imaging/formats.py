@@ -99,7 +99,10 @@ def read_bmp(data: bytes, name: str, bounds: Bounds) -> Raster:
 def read_gif(data: bytes, name: str, bounds: Bounds) -> Raster:
     """Decode a GIF of one frame; an animated one is refused."""
     bounds.check_size(name, *struct.unpack("<HH", data[6:10].ljust(4, b"\0")))
-    with decoding(name, "GIF"), _opened(GifImagePlugin.GifImageFile, data) as file:
+    with (
+        decoding(name, "GIF", Image.DecompressionBombError),
+        _opened(GifImagePlugin.GifImageFile, data) as file,
+    ):
         bounds.check_size(name, *file.size)
         bounds.check_frames(name, _frames(file, bounds), at_least=True)
         file.seek(0)

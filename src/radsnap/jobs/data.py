@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from radsnap.collections import import_collection
 from radsnap.errors import RadsnapError, UnreadableImage
-from radsnap.imaging import Radiograph, read_image, read_radiograph, to_photo, write_image
+from radsnap.imaging import Bounds, Radiograph, archive, read_image, read_radiograph, to_photo, write_image
+from radsnap.imaging.bounds import load_bytes
 from radsnap.jobs.progress import Progress, Report, silent
 from radsnap.seeds import stream
 from radsnap.tables import Manifest, paths, read_manifest, split_by_patient, write_manifest
@@ -146,15 +147,14 @@ def check_data(config: CheckConfig, report: Report = silent) -> list[Failure]:
 
 def _look(path: Path, digital: bool, masks: Sequence[Path], decode: bool) -> tuple[str, bytes]:
     """Say what is wrong with a row's files ("" when nothing is), and give the image's hash."""
-    absent = next((file for file in (path, *masks) if not file.is_file()), None)
+    absent = next((file for file in (path, *masks) if not archive.holds(file)), None)
     if absent is not None:
         return f"{absent}: no such file", b""
     if not decode:
         return "", b""
     try:
         _read(path, digital)
-        with path.open("rb") as file:
-            return "", hashlib.file_digest(file, "blake2b").digest()
+        return "", hashlib.blake2b(load_bytes(path, Bounds(), None)[0]).digest()
     except (RadsnapError, OSError) as error:
         return str(error), b""
 
@@ -163,7 +163,7 @@ def show_data(config: ShowConfig) -> Overview:
     """Count what a manifest holds, look for its files, and draw a contact sheet where one is asked for."""
     manifest = read_manifest(config.manifest)
     frame = manifest.frame
-    missing = tuple(str(path) for path in paths(manifest) if not path.is_file())
+    missing = tuple(str(path) for path in paths(manifest) if not archive.holds(path))
     if config.sheet is not None:
         write_image(config.sheet, contact_sheet(manifest, config.count, config.tile_px, config.seed))
     return Overview(
@@ -235,7 +235,7 @@ def _tile(path: Path, digital: bool, tile_px: int) -> ByteImage:
         pixels = _read(path, digital, tile_px)
     except (RadsnapError, OSError):
         tile[:] = (70, 16, 16)
-        word = "unreadable" if path.is_file() else "no such file"
+        word = "unreadable" if archive.holds(path) else "no such file"
         _write(tile, word, 6, tile_px // 2, (255, 200, 200))
         return tile
     scale = tile_px / max(pixels.shape[:2])
@@ -247,7 +247,7 @@ def _tile(path: Path, digital: bool, tile_px: int) -> ByteImage:
 
 
 def _read(path: Path, digital: bool, at_least_px: int | None = None) -> ByteImage:
-    if not path.is_file():
+    if not archive.holds(path):
         raise UnreadableImage(f"{path}: no such file")
     image = (
         read_radiograph(path, at_least_px=at_least_px)
