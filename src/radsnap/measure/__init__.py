@@ -41,6 +41,7 @@ from radsnap.measure.curves import (
 )
 from radsnap.measure.delong import Areas, delong_areas, delong_interval, delong_test
 from radsnap.measure.readers import count_under, mean_reader, readers_mean, readers_under
+from radsnap.measure.recalibration import Recalibration, Setting, recalibrate
 from radsnap.measure.robustness import Drops, Flips, corruption_error, drops, flips, relative_corruption_error
 from radsnap.measure.scores import (
     Counts,
@@ -57,6 +58,7 @@ from radsnap.measure.scores import (
     sensitivity,
     specificity,
 )
+from radsnap.measure.selective import RiskCurve, selective_risk
 from radsnap.measure.study import MEAN, Base, Cell, Contrast, Figure, evaluate, readers_agreement
 from radsnap.measure.values import Estimate, Undefined
 
@@ -79,9 +81,12 @@ __all__ = [
     "NonInferiority",
     "OperatingPoint",
     "Platt",
+    "Recalibration",
     "Reliability",
     "Resamples",
+    "RiskCurve",
     "Rule",
+    "Setting",
     "Temperature",
     "Threshold",
     "Undefined",
@@ -128,11 +133,13 @@ __all__ = [
     "readers_agreement",
     "readers_mean",
     "readers_under",
+    "recalibrate",
     "relative_corruption_error",
     "reliability",
     "replicate",
     "resample",
     "roc_curve",
+    "selective_risk",
     "sensitivity",
     "specificity",
     "summarise",

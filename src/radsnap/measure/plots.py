@@ -11,6 +11,7 @@ import numpy as np
 
 from radsnap.measure.calibration import Reliability
 from radsnap.measure.curves import Curve, OperatingPoint
+from radsnap.measure.selective import RiskCurve
 from radsnap.measure.values import Estimate
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ INK, FAINT = "#222222", "#BBBBBB"
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of a forest plot: a label and its estimate; None leaves the line blank."""
+    """One line of a forest plot: a label and its estimate, or None and in its place what gap says."""
 
     label: str
     estimate: Estimate | None
     group: int = 0
+    gap: str = "no figure"
 
 
 def colour(i: int) -> str:
@@ -143,7 +145,7 @@ def forest_figure(panels: Mapping[str, Sequence[Bar]], zero: bool = True) -> Fig
         for place, bar in zip(places, bars, strict=True):
             if bar.estimate is None:
                 axes.annotate(
-                    "no figure",
+                    bar.gap,
                     (0, place),
                     (4, 0),
                     textcoords="offset points",
@@ -218,6 +220,31 @@ def flips_figure(shares: Mapping[str, Mapping[str, tuple[float, float]]]) -> Fig
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
     _legend(figure, list(grid))
+    return figure
+
+
+def selective_figure(curves: Mapping[str, Mapping[str, RiskCurve]]) -> Figure:
+    """Draw the risk against coverage, a panel a domain, a line a model. curves: domain → model → curve."""
+    count = max(len(curves), 1)
+    figure = _figure(3.4 * count + 0.6, 3.2)
+    grid = figure.subplots(1, count, squeeze=False, sharey=True)[0]
+    models = list(dict.fromkeys(model for by in curves.values() for model in by))
+    for column, (domain, by) in enumerate(curves.items()):
+        axes = grid[column]
+        for model, curve in by.items():
+            i = models.index(model)
+            axes.plot(
+                curve.coverage, curve.risk, color=colour(i), linestyle=_style(i), linewidth=1.3,
+                marker="o" if len(curve.risk) == 1 else None, markersize=3,
+                label=f"{plain(model)}, area {curve.area:.3f}",
+            )  # fmt: skip
+        axes.set(xlim=(0, 1.02))
+        axes.set_ylim(bottom=0)
+        axes.set_title(plain(domain), fontsize=9)
+        axes.set_xlabel("share of studies kept", fontsize=8)
+        axes.set_ylabel("share of wrong decisions" if column == 0 else "", fontsize=8)
+        axes.legend(fontsize=7, frameon=False, loc="best")
+        _bare(axes)
     return figure
 
 
