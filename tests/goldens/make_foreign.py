@@ -106,15 +106,24 @@ def _colour() -> torch.Tensor:
     return torch.from_numpy(states.images(2, 3, 32, -1, 1))
 
 
-def main() -> None:
-    torch.manual_seed(0)
+def stub_torchvision() -> None:
     stub("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.datasets",
          "torchvision.models", "torchvision.ops", "torchvision.io", "torchvision.utils",
          "torchvision.ops.misc", "torchvision.transforms.v2", "torchvision.datasets.folder",
          "torchvision.transforms.v2.functional", "torchvision.models.feature_extraction")  # fmt: skip
-    golden = {"torch": torch.__version__, "torchxrayvision": torchxrayvision(), "timm": timm()}
+
+
+def unstub_torchvision() -> None:
+    """transformers asks whether torchvision is there, and does without."""
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[name]  # transformers asks whether it is there, and does without
+        del sys.modules[name]
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    stub_torchvision()
+    golden = {"torch": torch.__version__, "torchxrayvision": torchxrayvision(), "timm": timm()}
+    unstub_torchvision()
     golden["transformers"] = transformers()
     (HERE / "foreign.json").write_text(json.dumps(golden, indent=None, separators=(",", ":")) + "\n")
 

@@ -15,8 +15,8 @@ from foreign_states import densenet_shapes, filled, images  # noqa: E402
 
 from radsnap.errors import WeightsError  # noqa: E402
 from radsnap.models.card import InputSpec  # noqa: E402
-from radsnap.models.networks_state import densenet, with_outputs  # noqa: E402
-from radsnap.models.networks_vit import from_vit_naming, vit_of  # noqa: E402
+from radsnap.models.networks_state import densenet, vit_of, with_outputs  # noqa: E402
+from radsnap.models.networks_vit import from_vit_naming  # noqa: E402
 from radsnap.models.preprocess import normalise  # noqa: E402
 
 pytestmark = pytest.mark.train

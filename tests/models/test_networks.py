@@ -182,28 +182,3 @@ def test_operating_points_have_a_gradient_everywhere() -> None:
 def test_operating_points_outside_0_to_1_are_refused() -> None:
     with pytest.raises(WeightsError, match="operating points lie between 0 and 1"):
         OperatingPoints((0.5, float("nan")))
-
-
-def test_int8_agrees_with_float32_on_phantoms() -> None:
-    """The shipped findings: logits and heat maps of int8 and float32 correlate by 0.98 or more."""
-    from radsnap.models.runtime import DEFAULTS, load
-
-    if not (DEFAULTS / "findings.card.json").exists():
-        pytest.skip("no shipped weights 'findings' yet")
-    shipped = load("findings", threads=1)
-    runs = (
-        Path(__file__).parents[2] / "runs"
-    )  # float32 weights are too large to ship; a training leaves them there
-    full = [load(path, threads=1) for path in sorted(runs.glob("*/findings-float32.card.json"))]
-    full = [one for one in full if one.card.training == shipped.card.training]
-    if not full:
-        pytest.skip("the float32 weights that the shipped 'findings' were made from are not here")
-    from radsnap.imaging import grey_level
-    from radsnap.models.preprocess import to_input
-    from radsnap.phantom import sample_chest
-
-    spec = shipped.card.input
-    batch = np.stack([to_input(grey_level(sample_chest(3, k, 320).radiograph), spec) for k in range(8)])
-    one, other = shipped.run(batch), full[0].run(batch)
-    for what in ("logits", "heat_maps"):
-        assert np.corrcoef(one[what].ravel(), other[what].ravel())[0, 1] >= 0.98

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from radsnap.imaging import Photo
 from radsnap.models.card import InputSpec
-from radsnap.models.preprocess import normalise, resize, to_input
+from radsnap.models.preprocess import normalise, resize, seen, to_input
 
 GREY = np.random.default_rng(1).random((40, 60), dtype=np.float32)
 
@@ -52,3 +53,40 @@ def test_crop_takes_the_middle_square_and_stretch_takes_all() -> None:
     wide[:, 10:20] = 1.0
     assert resize(wide, 16, "crop").min() == 1.0
     assert resize(wide, 16, "stretch").min() == 0.0
+
+
+def test_a_grey_photo_gives_a_network_of_colours_what_its_grey_gives() -> None:
+    levels = np.rint(GREY * 255).astype(np.uint8)
+    colours = InputSpec(size_px=32, channels=3, pixels="rgb")
+    made = to_input(np.repeat(levels[..., None], 3, axis=2), colours)
+    grey = to_input(levels, InputSpec(size_px=32))[0]
+    for channel in made:
+        np.testing.assert_allclose(channel, grey, atol=1e-5)
+    np.testing.assert_allclose(to_input(GREY, colours), made, atol=0.05)  # a radiograph: floats, one channel
+
+
+def test_a_cast_stays_where_all_colours_share_one_mean() -> None:
+    rgb = np.rint(GREY[..., None] * np.array([200, 100, 50])).astype(np.uint8)
+    red, green, blue = to_input(rgb, InputSpec(size_px=32, channels=3, pixels="rgb"))
+    assert red.mean() > green.mean() > blue.mean()
+
+
+def test_fixed_numbers_scale_each_colour() -> None:
+    spec = InputSpec(
+        size_px=32, normalisation="fixed", channels=3, pixels="rgb", mean=(0.1, 0.2, 0.3), deviation=(0.5, 1, 2)
+    )  # fmt: skip
+    rgb = np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    expected = (rgb / 255 - np.array([0.1, 0.2, 0.3])) / np.array([0.5, 1, 2])
+    np.testing.assert_allclose(to_input(rgb, spec), expected.transpose(2, 0, 1), atol=1e-5)
+
+
+def test_only_a_network_of_colours_is_shown_them() -> None:
+    photo = Photo(np.full((20, 20, 3), (200, 100, 50), dtype=np.uint8))
+    assert seen(photo, InputSpec(size_px=16)).shape == (20, 20)
+    assert seen(photo, InputSpec(size_px=16, channels=3)).shape == (20, 20)
+    assert seen(photo, InputSpec(size_px=16, channels=3, pixels="rgb")) is photo.pixels
+
+
+def test_colours_need_three_channels() -> None:
+    with pytest.raises(ValueError, match="pixels 'rgb' go with three channels"):
+        InputSpec(size_px=16, pixels="rgb")

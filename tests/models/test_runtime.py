@@ -145,3 +145,13 @@ def test_a_state_dict_with_a_card_runs_like_the_network_itself(tmp_path: Path) -
     with torch.no_grad():
         expected = network.eval()(torch.from_numpy(batch)).numpy()
     np.testing.assert_allclose(load(tmp_path / "v.safetensors").run(batch)["logits"], expected, atol=1e-5)
+
+
+def test_a_trainings_folder_of_two_cards_gives_the_quantised_one(tiny_chain: Path, tmp_path: Path) -> None:
+    card = read_card(tiny_chain / "gate.card.json")
+    write_card(card.model_copy(update={"precision": "float32"}), tmp_path / "gate-float32.card.json")
+    write_card(card.model_copy(update={"precision": "int8"}), tmp_path / "gate.card.json")
+    assert locate(tmp_path) == tmp_path / "gate.card.json"
+    write_card(card.model_copy(update={"precision": "int8"}), tmp_path / "other.card.json")
+    with pytest.raises(WeightsError, match="holds 3 model cards"):
+        locate(tmp_path)

@@ -19,17 +19,19 @@ class _Part(BaseModel):
 
 
 class InputSpec(_Part):
-    """What a network is given: (N, channels, size_px, size_px) float32 from grey pixels in [0, 1], bone bright.
+    """What a network is given: (N, channels, size_px, size_px) float32 from pixels in [0, 1], bone bright.
 
     `image` normalisation subtracts each image's own mean and divides by its own deviation; `fixed` uses
-    `mean` and `deviation`, in units of [0, 1] pixels, one for all channels or one each. Three channels are the
-    same grey three times, for networks that began with colour photos.
+    `mean` and `deviation`, in units of [0, 1] pixels, one for all channels or one each. Three channels of `grey`
+    are the same grey three times, for networks that began with colour photos; of `rgb` a photo's own colours
+    (an x-ray from a detector has none, and gives its grey three times).
     """
 
     size_px: int = Field(ge=16, le=2048)
     fit: Literal["stretch", "crop"] = "stretch"
     normalisation: Literal["image", "fixed"] = "image"
     channels: Literal[1, 3] = 1
+    pixels: Literal["grey", "rgb"] = "grey"
     mean: float | Triple = 0.5
     deviation: Positive | tuple[Positive, Positive, Positive] = 0.25
 
@@ -38,6 +40,8 @@ class InputSpec(_Part):
         triples = [isinstance(value, tuple) for value in (self.mean, self.deviation)]
         if any(triples) and (self.channels != 3 or self.normalisation != "fixed"):
             raise ValueError("a mean or deviation a channel goes with three channels and fixed normalisation")
+        if self.pixels == "rgb" and self.channels != 3:
+            raise ValueError("pixels 'rgb' go with three channels")
         return self
 
 
@@ -68,11 +72,17 @@ class Platt(_Part):
     intercept: float
 
 
+class Isotonic(_Part):
+    """A calibration by steps: rising through knots (logit, probability), linear between them and flat outside."""
+
+    knots: tuple[tuple[float, float], ...] = Field(min_length=1)
+
+
 class Domain(_Part):
     """What is set per domain (`digital`, `screen`, `film` or `any`), by class."""
 
     operating_points: dict[str, Threshold] = {}
-    calibration: dict[str, Platt] = {}
+    calibration: dict[str, Platt | Isotonic] = {}
 
 
 class Figure(_Part):

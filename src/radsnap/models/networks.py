@@ -1,10 +1,11 @@
-"""Networks (the only torch outside `learn`): DenseNet-121, key mapping from public checkpoints, Grad-CAM."""
+"""Networks (the only torch outside `learn`) by name: DenseNet-121 and transformers; public names, Grad-CAM."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeGuard, cast
 
 import torch
 from monai.networks.nets import DenseNet121 as MonaiDenseNet121  # type: ignore[attr-defined]
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from radsnap.errors import WeightsError
+from radsnap.models.networks_eva import eva_x
+from radsnap.models.networks_vit import PATCHES_PX, SIZES, ViT, vit
 
 
 class DenseNet(nn.Module):
@@ -73,7 +76,7 @@ class WithHeatMaps(nn.Module):
     a logit after that, which scales its map by a positive number that is left out.
     """
 
-    def __init__(self, network: DenseNet) -> None:
+    def __init__(self, network: DenseNet | ViT) -> None:
         super().__init__()
         self.network = network
         self.map_weights: Tensor
@@ -85,6 +88,11 @@ class WithHeatMaps(nn.Module):
         logits = self.network.to_logits(maps)
         heat = functional.relu(functional.conv2d(maps, self.map_weights))
         return logits, heat / (maps.shape[2] * maps.shape[3])
+
+
+def has_closed_form(network: nn.Module) -> TypeGuard[DenseNet | ViT]:
+    """Say whether a network ends in pooled maps and one linear layer, so that `WithHeatMaps` can wrap it."""
+    return isinstance(network, DenseNet) or (isinstance(network, ViT) and network.pool == "patches")
 
 
 def grad_cam(network: nn.Module, layer: nn.Module, images: Tensor, output: int) -> Tensor:
@@ -108,12 +116,13 @@ _LAYER = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?([12])\.")
 _PREFIXES = ("state_dict.", "model.", "module.", "densenet121.", "net.", "backbone.", "encoder.")
 
 
-def from_public_naming(state: Mapping[str, Tensor], channels: int = 1) -> dict[str, Tensor]:
+def from_public_naming(state: Mapping[str, Tensor], channels: int | None = 1) -> dict[str, Tensor]:
     """Rename a public DenseNet-121 state dict to `DenseNet`'s keys.
 
     Understood: torchvision's naming, with `norm1` or the older `norm.1`, below the prefixes that wrappers
     add (`module.densenet121.` of CheXNet, `model.` ...), and MONAI's own. Three-channel first filters are
-    summed to one channel, which gives the same output for a grey image repeated three times.
+    summed to one channel, and filters of one channel are shared among three; both give the same output for a grey
+    image repeated three times. With channels None the filters stay as they are.
     """
     renamed = {}
     for key, value in state.items():
@@ -124,6 +133,8 @@ def from_public_naming(state: Mapping[str, Tensor], channels: int = 1) -> dict[s
         name = re.sub(r"^(classifier|fc|class_layers\.out)(\.0)?\.(weight|bias)$", r"out.\3", name)
         if name == "features.conv0.weight" and value.shape[1] == 3 and channels == 1:
             value = value.sum(dim=1, keepdim=True)
+        if name == "features.conv0.weight" and value.shape[1] == 1 and channels == 3:
+            value = value.repeat(1, 3, 1, 1) / 3
         renamed[name] = value
     return renamed
 
@@ -135,7 +146,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], new_head: bool =
     other key must be there. Raises WeightsError with the first three keys that are missing or too many.
     """
     own = network.state_dict()
-    head = {key for key in own if key.startswith("out.")} if new_head else set()
+    head = {key for key in own if key.startswith(("out.", "head."))} if new_head else set()
     counters = {key for key in own if key.endswith("num_batches_tracked")}
     given = {
         key: value for key, value in state.items() if not (key in head and value.shape != own[key].shape)
@@ -153,4 +164,13 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], new_head: bool =
     return sorted(set(own) - set(given) - counters)
 
 
-NETWORKS = {"densenet121": DenseNet}
+def _densenet121(outputs: int, size_px: int, channels: int = 1) -> DenseNet:
+    return DenseNet(outputs, channels)  # takes images of any size
+
+
+# name → (outputs, size_px, channels) → a network of (N, channels, size_px, size_px) → logits (N, outputs)
+NETWORKS: Mapping[str, Callable[[int, int, int], DenseNet | ViT]] = {
+    "densenet121": _densenet121,
+    **{f"vit-{size}-{patch_px}": partial(vit, size, patch_px) for size in SIZES for patch_px in PATCHES_PX},
+    **{f"eva-x-{size}": partial(eva_x, size) for size in SIZES},
+}

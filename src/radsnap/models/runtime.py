@@ -77,10 +77,7 @@ def locate(path: str | Path) -> Path:
     if given.suffix == ".json":
         return given
     if given.is_dir():
-        cards = sorted(given.glob("*.card.json"))
-        if len(cards) != 1:
-            raise WeightsError(f"{given} holds {len(cards)} model cards (*.card.json); name the one to use")
-        return cards[0]
+        return _card_in(given)
     if store.is_name(str(path)):
         for card in (DEFAULTS / f"{path}.card.json", store.card_of(str(path))):
             if card.is_file():
@@ -92,6 +89,17 @@ def locate(path: str | Path) -> Path:
         f"no model '{path}': not a card, not a folder with one, and not the name of a model "
         f"({', '.join([*shipped_names(), *store.names()]) or 'there are none'})" + _what_to_do(given)
     )
+
+
+def _card_in(folder: Path) -> Path:
+    """Find a folder's only card; of a training's two, the one of the quantised weights, which is what ships."""
+    cards = sorted(folder.glob("*.card.json"))
+    if len(cards) > 1:
+        small = [card for card in cards if read_card(card).precision == "int8"]
+        cards = small if len(small) == 1 else cards
+    if len(cards) != 1:
+        raise WeightsError(f"{folder} holds {len(cards)} model cards (*.card.json); name the one to use")
+    return cards[0]
 
 
 def _what_to_do(given: Path) -> str:
