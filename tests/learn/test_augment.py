@@ -68,3 +68,30 @@ def test_a_mask_follows_its_picture():
 def test_chances_over_one_are_refused():
     with pytest.raises(UsageError, match="add up to more than 1"):
         Augmentation(photo=(("screen-lite", 0.7), ("film-lite", 0.7)))
+
+
+RGB = np.dstack([GREY, GREY[::-1], GREY.T])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{name: 1.0} for name in ("flip", "tone", "soften", "blot", "implant", "invert", "tint", "fade")],
+)
+def test_each_part_changes_a_picture_of_colours(change):
+    varied = augment(RGB, stream(0, "part"), Augmentation(**{**STILL.__dict__, **change}), 96)
+    assert varied.picture.shape == RGB.shape
+    assert varied.picture.dtype == np.uint8
+    assert (varied.picture != RGB).any()
+
+
+def test_a_faded_picture_has_no_colour_left_though_it_was_tinted_and_photographed():
+    plan = Augmentation(tint=1.0, fade=1.0, photo=(("film-lite", 1.0),))
+    red, green, blue = np.moveaxis(augment(RGB, stream(0, "fade"), plan, 64).picture, 2, 0)
+    np.testing.assert_array_equal(red, green)
+    np.testing.assert_array_equal(red, blue)
+
+
+def test_a_photo_of_colours_keeps_them():
+    photo = photographed(RGB, stream(0, "film-lite"), (("film-lite", 1.0),))
+    assert photo.picture.shape == RGB.shape
+    assert np.ptp(photo.picture.astype(int), axis=2).mean() > 10

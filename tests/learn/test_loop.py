@@ -17,8 +17,9 @@ from radsnap.errors import TrainingError, UsageError  # noqa: E402
 from radsnap.learn import checkpoint, tasks  # noqa: E402
 from radsnap.learn.augment import Augmentation  # noqa: E402
 from radsnap.learn.data import Draws, Rows, batches  # noqa: E402
-from radsnap.learn.loop import Schedule, fit  # noqa: E402
+from radsnap.learn.loop import fit  # noqa: E402
 from radsnap.learn.objectives import heads_objective  # noqa: E402
+from radsnap.learn.optimiser import Schedule  # noqa: E402
 from radsnap.learn.pictures import Pictures  # noqa: E402
 from radsnap.models.card import InputSpec  # noqa: E402
 from radsnap.tables import read_manifest  # noqa: E402
@@ -52,9 +53,8 @@ def rows_of(path: Path) -> Rows:
 
 def run(path: Path, folder: Path, schedule: Schedule = SCHEDULE, tell=lambda step: None):
     heads = heads_objective(TASK.heads)
-    return fit(
-        tiny(), heads, rows_of(path), lambda net: {"figure": 0.0}, schedule, Augmentation(), folder, tell
-    )
+    draws = Draws.of(rows_of(path), Augmentation(), schedule.seed)
+    return fit(tiny(), heads, draws, lambda net: {"figure": 0.0}, schedule, folder, tell)
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(phantoms, tmp_path):
@@ -107,10 +107,9 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(phantoms, tmp_path
         fit(
             tiny(),
             broken,
-            rows,
+            Draws.of(rows, Augmentation(), SCHEDULE.seed),
             lambda net: {"figure": 0.0},
             SCHEDULE,
-            Augmentation(),
             tmp_path,
             lambda step: None,
         )

@@ -82,9 +82,8 @@ def test_wrong_settings_are_refused_in_words(phantoms, tmp_path):
         train(config(stage="findings", labels=("Hernia",)))
     with pytest.raises(WeightsError, match="no weights at"):
         train(config(start=tmp_path / "gone.safetensors"))
-    (tmp_path / "old.pth").write_bytes(b"\x80\x04")
-    with pytest.raises(WeightsError, match=r"old\.pth is not safetensors; pickled checkpoints can run code"):
-        train(config(start=tmp_path / "old.pth"))
+    with pytest.raises(UsageError, match="no network 'resnet' is known; known are"):
+        train(config(network="resnet"))
 
 
 def test_labels_that_are_all_blank_are_refused(phantoms, tmp_path):

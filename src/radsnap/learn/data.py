@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -12,18 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from radsnap.errors import ImageError, TrainingError
 from radsnap.learn.augment import Augmentation, Varied, augment, follow, photographed
 from radsnap.learn.pictures import Pictures
 from radsnap.learn.regions import Regions
 from radsnap.learn.tasks import DOMAINS, Targets
 from radsnap.models.card import InputSpec
-from radsnap.models.preprocess import normalise, resize
+from radsnap.models.preprocess import resize, to_input
 from radsnap.seeds import stream
 
 Batch = dict[str, Tensor]
 Example = dict[str, Tensor]
 # A region is given at the scale of the last feature maps.
 _STRIDE = 32
+# So many pictures in a row that cannot be read are no matter of chance.
+_ATTEMPTS = 10
+Grey = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,8 @@ class Rows:
     """What a training or validation goes over: pictures, targets (N, outputs), and each row's chance to be drawn.
 
     domain: the outputs that say what the camera saw; they follow what was done to the picture. regions: where
-    findings can be, for rows that have masks or boxes.
+    findings can be, for rows that have masks or boxes. skipped: is told of a picture that can no longer be read during
+    an epoch, which is then left out; without it such a picture ends the training.
     """
 
     pictures: Pictures
@@ -40,6 +45,20 @@ class Rows:
     spec: InputSpec
     domain: slice | None = None
     regions: Regions | None = None
+    skipped: Callable[[str], None] | None = None
+
+    def read(self, row: int) -> Grey | None:
+        """Give a picture, None where it is to be left out. Raises TrainingError naming the file."""
+        try:
+            return self.pictures[row]
+        except ImageError as error:
+            if self.skipped is None:
+                raise TrainingError(
+                    f"{error}; it could be read when the training began: mend it and start the same command "
+                    "again, or leave such images out with --skip-unreadable"
+                ) from error
+            self.skipped(str(error))
+            return None
 
 
 class Draws(Dataset[Example]):
@@ -52,15 +71,33 @@ class Draws(Dataset[Example]):
         rng = stream(seed, "draws", epoch)
         self.order = rng.choice(len(rows.weights), size=count, replace=True, p=rows.weights)
 
+    @classmethod
+    def of(cls, rows: Rows, plan: Augmentation, seed: int) -> Callable[[int, int, int], Draws]:
+        """Give what `fit` asks: (epoch, count, skip) → the draws of an epoch."""
+        return lambda epoch, count, skip: cls(rows, plan, seed, epoch, count, skip)
+
     def __len__(self) -> int:
         return len(self.order) - self.skip
 
     def __getitem__(self, place: int) -> Example:
         place += self.skip
-        row = int(self.order[place])
+        row, grey = self._readable(place)
         rng = stream(self.seed, "augment", self.epoch, place)
-        varied = augment(self.rows.pictures[row], rng, self.plan, self.rows.spec.size_px)
-        return _example(self.rows, row, varied)
+        return _example(self.rows, row, augment(grey, rng, self.plan, self.rows.spec.size_px))
+
+    def _readable(self, place: int) -> tuple[int, Grey]:
+        """Give the row of a place and its picture; where that cannot be read, another row drawn for the place."""
+        row = int(self.order[place])
+        for attempt in range(_ATTEMPTS):
+            grey = self.rows.read(row)
+            if grey is not None:
+                return row, grey
+            rng = stream(self.seed, "instead", self.epoch, place, attempt)
+            row = int(rng.choice(len(self.rows.weights), p=self.rows.weights))
+        raise TrainingError(
+            f"{_ATTEMPTS} images in a row cannot be read, such as {self.rows.pictures.files[row]}; "
+            "see whether their folder is still there"
+        )
 
 
 class Fixed(Dataset[Example]):
@@ -75,7 +112,12 @@ class Fixed(Dataset[Example]):
     def __getitem__(self, row: int) -> Example:
         rng = stream(self.seed, "fixed", self.recipe or "", row)
         recipes = ((self.recipe, 1.0),) if self.recipe is not None else ()
-        return _example(self.rows, row, photographed(self.rows.pictures[row], rng, recipes))
+        grey = self.rows.read(row)
+        if grey is not None:
+            return _example(self.rows, row, photographed(grey, rng, recipes))
+        side = self.rows.pictures.side_px
+        example = _example(self.rows, row, Varied(np.zeros((side, side), np.uint8), "digital", np.eye(3)))
+        return {**example, "target": torch.full_like(example["target"], torch.nan)}
 
 
 def _example(rows: Rows, row: int, varied: Varied) -> Example:
@@ -83,11 +125,13 @@ def _example(rows: Rows, row: int, varied: Varied) -> Example:
     photographed_now = varied.domain != "digital"  # a picture left as it was keeps the domain of its row
     if rows.domain is not None and photographed_now and not np.isnan(target[rows.domain]).any():
         target[rows.domain] = [float(name == varied.domain) for name in DOMAINS]
-    small = resize(varied.picture, rows.spec.size_px, rows.spec.fit)
     example = {
-        "image": torch.from_numpy(normalise(small, rows.spec)[None]),
+        "image": torch.from_numpy(to_input(varied.picture, rows.spec)),
         "target": torch.from_numpy(target),
     }
+    if varied.before is not None:
+        example["before"] = torch.from_numpy(to_input(varied.before, rows.spec))
+        example["photo"] = torch.tensor(not np.array_equal(varied.picture, varied.before))
     if rows.regions is not None:
         example |= _region(rows.regions, row, varied, len(target), rows.spec.size_px // _STRIDE)
     return example
@@ -102,7 +146,7 @@ def _region(regions: Regions, row: int, varied: Varied, outputs: int, grid: int)
 
 
 def batches(dataset: Dataset[Example], size: int, workers: int, drop_last: bool) -> Iterator[Batch]:
-    """Give a data set in order, in batches of `image` (N, 1, H, W), `target` (N, outputs), and what else it has."""
+    """Give a data set in order, in batches of `image` (N, channels, H, W), `target` (N, outputs), and what else it has."""
     loader: DataLoader[Example] = DataLoader(
         dataset,
         batch_size=size,
@@ -111,7 +155,11 @@ def batches(dataset: Dataset[Example], size: int, workers: int, drop_last: bool)
         worker_init_fn=_one_thread,
         multiprocessing_context="fork" if workers else None,  # shares the pictures in memory
     )
-    yield from loader
+    try:
+        yield from loader
+    except TrainingError as error:
+        # from a worker the message comes with the worker's traceback around it
+        raise TrainingError(str(error).rstrip().rpartition("TrainingError: ")[2]) from error
 
 
 def _one_thread(_worker: int) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,38 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
 
 from radsnap.errors import TrainingError, UsageError
 from radsnap.learn import checkpoint
-from radsnap.learn.augment import Augmentation
-from radsnap.learn.data import Batch, Draws, Rows, batches
+from radsnap.learn.data import Batch, Example, batches
 from radsnap.learn.objectives import Objective
+from radsnap.learn.optimiser import Schedule, cosine, optimiser_of
+from radsnap.learn.ranks import Ranks
 from radsnap.seeds import stream
 
 Judge = Callable[[nn.Module], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a network is fitted. `judged_by` is the validation figure that chooses the epoch; higher is better.
-
-    average: the share of the old mean in the running mean of the weights, which is what is validated and kept.
-    """
-
-    epochs: int = 20
-    draws_per_epoch: int = 2400
-    batch_size: int = 32
-    optimiser: str = "radam"
-    learning_rate: float = 3e-4
-    weight_decay: float = 1e-4
-    warmup_share: float = 0.05
-    average: float = 0.995
-    clip: float = 3.0
-    workers: int = 1
-    seed: int = 0
-    judged_by: str = "figure"
-    save_every_s: float = 120.0
+# (epoch, count, skip) → the examples of an epoch from place `skip` on; the same whatever the order of asking.
+Epochs = Callable[[int, int, int], Dataset[Example]]
 
 
 @dataclass
@@ -63,72 +47,90 @@ class Step:
 def fit(
     network: nn.Module,
     objective: Objective,
-    rows: Rows,
+    epochs: Epochs,
     judge: Judge,
     schedule: Schedule,
-    plan: Augmentation,
     folder: Path,
     tell: Callable[[Step], None],
     about: str = "",
+    ranks: Ranks = Ranks(),  # noqa: B008  frozen
 ) -> dict[str, Tensor]:
     """Fit a network and give the state dict of its best epoch on validation.
 
     Goes on where an interrupted run of the same folder and settings stopped, to the same result: the draws,
     the augmentation and dropout of a step depend on (seed, epoch, step) alone. about: whatever else must be the same
-    (data, start, input); another one is refused.
+    (data, augmentation, start, input); another one is refused. A batch is shared by all ranks, of which the
+    first validates, tells and saves; a run goes on with any number of them.
     """
-    run = _Run(network, schedule, plan, folder, about)
-    writer = SummaryWriter(str(folder / "tensorboard"), purge_step=run.step)
+    run = _Run(network, objective, schedule, folder, about, ranks)
+    writer = SummaryWriter(str(folder / "tensorboard"), purge_step=run.step) if ranks.leads else None
     steps = schedule.draws_per_epoch // schedule.batch_size
     saved = time.monotonic()
-    while run.epoch < schedule.epochs:
-        draws = Draws(
-            rows, plan, schedule.seed, run.epoch, steps * schedule.batch_size, run.place * schedule.batch_size
-        )
+    while run.epoch < schedule.epochs and not run.has_stopped_rising():
+        draws = epochs(run.epoch, steps * schedule.batch_size, run.place * schedule.batch_size)
         network.train()
-        for batch in batches(draws, schedule.batch_size, schedule.workers, drop_last=True):
-            torch.manual_seed(int(stream(schedule.seed, "step", run.step).integers(2**63)))
-            loss = run.update(objective, run.on_device(batch))
-            writer.add_scalar("loss", loss, run.step)
-            tell(Step(run.epoch, schedule.epochs, run.step, steps * schedule.epochs, loss))
+        mine = ranks.share(draws, schedule.batch_size)
+        for batch in batches(mine, schedule.batch_size // ranks.world, schedule.workers, drop_last=True):
+            loss = run.update(run.on_device(batch))
+            if writer is not None:
+                writer.add_scalar("loss", loss, run.step)
+                tell(Step(run.epoch, schedule.epochs, run.step, steps * schedule.epochs, loss))
             if time.monotonic() - saved > schedule.save_every_s:
                 run.save()
                 saved = time.monotonic()
-        figures = judge(run.averaged)
-        for name, value in figures.items():
-            writer.add_scalar(name, value, run.step)
+        figures = ranks.agree(judge(run.averaged) if ranks.leads else {})
         run.end_epoch(figures)
         run.save()
-        tell(Step(run.epoch, schedule.epochs, run.step, steps * schedule.epochs, loss, figures))
-    writer.close()
+        if writer is not None:
+            for name, value in figures.items():
+                writer.add_scalar(name, value, run.step)
+            tell(Step(run.epoch, schedule.epochs, run.step, steps * schedule.epochs, loss, figures))
+    if writer is not None:
+        writer.close()
     return run.best
+
+
+class _Loss(nn.Module):
+    """Network and objective as one module, so that ranks can share the gradients of any objective."""
+
+    def __init__(self, network: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.network, self.objective = network, objective
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.objective(self.network, batch).value
 
 
 class _Run:
     """The state of a fit: network, running mean, optimiser, and the place in it."""
 
     def __init__(
-        self, network: nn.Module, schedule: Schedule, plan: Augmentation, folder: Path, about: str
+        self,
+        network: nn.Module,
+        objective: Objective,
+        schedule: Schedule,
+        folder: Path,
+        about: str,
+        ranks: Ranks,
     ) -> None:
-        self.network, self.schedule, self.folder = network, schedule, folder
+        self.network, self.schedule, self.folder, self.ranks = network, schedule, folder, ranks
         self.device = next(network.parameters()).device
         self.averaged = copy.deepcopy(network).eval()
-        self.optimiser = _optimiser(network, schedule)
+        self.optimiser = optimiser_of(network, schedule)
         self.epoch = self.place = self.step = 0
         self.best: dict[str, Tensor] = {}
         self.best_figure = -math.inf
         self.history: list[dict[str, float]] = []
         self.steps = schedule.epochs * (schedule.draws_per_epoch // schedule.batch_size)
-        settings: dict[str, Any] = {
-            "schedule": asdict(schedule),
-            "augmentation": asdict(plan),
-            "about": about,
-        }
+        settings: dict[str, Any] = {"schedule": asdict(schedule), "about": about}
         for name in ("workers", "save_every_s"):  # neither changes the result
             del settings["schedule"][name]
         self.settings = json.dumps(settings, sort_keys=True)
         if self.file.exists():
             self._restore()
+        if schedule.compiled:
+            network.compile()  # in place: the state dict keeps its names
+        self.loss = ranks.together(_Loss(network, objective))
 
     @property
     def file(self) -> Path:
@@ -142,32 +144,48 @@ class _Run:
             for name, value in batch.items()
         }
 
-    def update(self, objective: Objective, batch: Batch) -> float:
+    def update(self, batch: Batch) -> float:
         """Take one step down. Raises TrainingError when the loss is not finite, with the batch saved."""
+        rank = (self.ranks.rank,) if self.ranks.rank else ()
+        torch.manual_seed(int(stream(self.schedule.seed, "step", self.step, *rank).integers(2**63)))
         for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.learning_rate * _cosine(
-                self.step, self.steps, self.schedule.warmup_share
-            )
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            loss = objective(self.network, batch)
-        value = float(loss.value.detach())
-        if not math.isfinite(value):
-            kept = self.folder / "not-finite-batch.npz"
-            np.savez(
-                kept, allow_pickle=False, **{name: tensor.cpu().numpy() for name, tensor in batch.items()}
-            )
-            raise TrainingError(
-                f"the loss is {value} at step {self.step}; the batch is in {kept}: look at it, "
-                "or lower the learning rate"
+            group["lr"] = (
+                group.get("scale", 1.0)
+                * self.schedule.learning_rate
+                * cosine(self.step, self.steps, self.schedule.warmup_share)
             )
         self.optimiser.zero_grad(set_to_none=True)
-        loss.value.backward()  # type: ignore[no-untyped-call]
+        value = self._backward(batch)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
         self.optimiser.step()
         self._average()
         self.step += 1
         self.place += 1
         return value
+
+    def _backward(self, batch: Batch) -> float:
+        """Add up the gradients of a batch, taken in `accumulate` parts; give its mean loss on this rank."""
+        parts = self.schedule.accumulate
+        total = 0.0
+        for number, part in enumerate(_parted(batch, parts)):
+            waits = number + 1 < parts and isinstance(self.loss, DistributedDataParallel)
+            with self.loss.no_sync() if waits else nullcontext():  # type: ignore[operator]
+                with torch.autocast(self.device.type, torch.bfloat16, self.schedule.precision == "bf16"):
+                    loss = self.loss(part) / parts
+                value = float(loss.detach())
+                if not math.isfinite(value):
+                    self._refuse(value * parts, part)
+                loss.backward()
+            total += value
+        return total
+
+    def _refuse(self, value: float, batch: Batch) -> None:
+        kept = self.folder / "not-finite-batch.npz"
+        np.savez(kept, allow_pickle=False, **{name: tensor.cpu().numpy() for name, tensor in batch.items()})
+        raise TrainingError(
+            f"the loss is {value} at step {self.step}; the batch is in {kept}: look at it, "
+            "or lower the learning rate"
+        )
 
     def _average(self) -> None:
         # a young mean forgets faster, or it would hold the first random weights for long
@@ -180,6 +198,14 @@ class _Run:
                 else:
                     value.copy_(new[name])
 
+    def has_stopped_rising(self) -> bool:
+        """Say whether the last `patience` epochs brought no better figure; so after a restart as well."""
+        if self.schedule.patience is None or not self.history:
+            return False
+        figures = [epoch[self.schedule.judged_by] for epoch in self.history]
+        best = figures.index(self.best_figure) if self.best_figure in figures else -1
+        return len(figures) - 1 - best >= self.schedule.patience
+
     def end_epoch(self, figures: dict[str, float]) -> None:
         figure = figures[self.schedule.judged_by]
         self.history.append(figures)
@@ -191,6 +217,9 @@ class _Run:
         self.epoch, self.place = self.epoch + 1, 0
 
     def save(self) -> None:
+        """Write the state, the leader alone: all ranks hold the same."""
+        if not self.ranks.leads:
+            return
         state: dict[str, Any] = {
             "settings": self.settings,
             "network": self.network.state_dict(),
@@ -217,25 +246,9 @@ class _Run:
         self.best, self.best_figure, self.history = state["best"], state["best_figure"], state["history"]
 
 
-def _optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    # norms and biases are not decayed
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": schedule.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    if schedule.optimiser == "radam":
-        return torch.optim.RAdam(groups, lr=schedule.learning_rate, decoupled_weight_decay=True)
-    if schedule.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=schedule.learning_rate)
-    raise UsageError(f"unknown optimiser '{schedule.optimiser}'; choose radam or adamw")
-
-
-def _cosine(step: int, steps: int, warmup_share: float) -> float:
-    """The learning rate's factor: up in a line, then down by a half cosine to 1 %."""
-    warmup = max(1, round(steps * warmup_share))
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+def _parted(batch: Batch, parts: int) -> list[Batch]:
+    """Cut a batch into equal parts."""
+    if parts == 1:
+        return [batch]
+    cut = {name: value.chunk(parts) for name, value in batch.items()}
+    return [{name: pieces[number] for name, pieces in cut.items()} for number in range(parts)]

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from radsnap.learn.optimiser import HEAD
 from radsnap.models.card import Head
 
 
@@ -22,6 +25,8 @@ class Loss:
 
 
 Batch = dict[str, Tensor]
+# Outputs' weights where they are present and where they are absent, (2, outputs).
+Weights = NDArray[np.float32]
 Objective = Callable[[nn.Module, Batch], Loss]
 
 
@@ -33,12 +38,15 @@ class PooledNetwork(Protocol):
     def feature_maps(self, images: Tensor) -> Tensor: ...
 
 
-def heads_objective(heads: tuple[Head, ...], smoothing: float = 0.0) -> Objective:
+def heads_objective(
+    heads: tuple[Head, ...], smoothing: float = 0.0, weights: Weights | None = None
+) -> Objective:
     """Binary cross-entropy for sigmoid heads, cross-entropy for softmax heads; unknown targets take no part.
 
-    batch: `image` (N, 1, H, W), `target` (N, outputs) with NaN for unknown. Each head's loss is the mean over
-    its known targets; the heads' losses add up.
+    batch: `image` (N, channels, H, W), `target` (N, outputs) with NaN for unknown. Each head's loss is the mean over
+    its known targets, weighted where weights are given; the heads' losses add up.
     """
+    of_classes = None if weights is None else torch.from_numpy(weights)
 
     def objective(model: nn.Module, batch: Batch) -> Loss:
         logits = model(batch["image"]).float()
@@ -47,13 +55,118 @@ def heads_objective(heads: tuple[Head, ...], smoothing: float = 0.0) -> Objectiv
         start = 0
         for head in heads:
             end = start + len(head.classes)
-            loss = _head_loss(head, logits[:, start:end], batch["target"][:, start:end], smoothing)
+            scale = None if of_classes is None else of_classes[:, start:end].to(logits.device)
+            loss = _head_loss(head, logits[:, start:end], batch["target"][:, start:end], smoothing, scale)
             total = total + loss
             parts[head.name] = float(loss.detach())
             start = end
         return Loss(total, parts)
 
     return objective
+
+
+def balanced_weights(
+    heads: tuple[Head, ...], targets: Weights, chances: NDArray[np.float64], most: float = 20.0
+) -> Weights:
+    """Give each class weights (2, outputs), present and absent, that make both count alike among the rows drawn.
+
+    targets (N, outputs) with NaN for unknown; chances (N,) of rows to be drawn. A weight is at most `most`; a class
+    that lacks a side has 1. The classes of a softmax head count alike among themselves.
+    """
+    weights = np.ones((2, targets.shape[1]), dtype=np.float32)
+    start = 0
+    for head in heads:
+        for column in range(start, start + len(head.classes)):
+            known = ~np.isnan(targets[:, column])
+            share = float(chances[known] @ (targets[known, column] == 1)) / max(chances[known].sum(), 1e-12)
+            if 0 < share < 1:
+                even = 0.5 if head.activation == "sigmoid" else 1 / len(head.classes)
+                weights[:, column] = np.minimum((even / share, (1 - even) / (1 - share)), most)
+        start += len(head.classes)
+    return weights
+
+
+def probing(plain: Objective) -> Objective:
+    """Keep everything below the last layer as in use: norms with their own statistics, nothing dropped."""
+
+    def objective(model: nn.Module, batch: Batch) -> Loss:
+        for name, module in model.named_children():
+            module.train(f"{name}." in HEAD)
+        return plain(model, batch)
+
+    return objective
+
+
+def mixed_up(plain: Objective, alpha: float) -> Objective:
+    """Mix each image and its target with another's, in shares drawn from Beta(alpha, alpha). Source: Zhang et al., 2018.
+
+    A target is known only where both are.
+    """
+
+    def objective(model: nn.Module, batch: Batch) -> Loss:
+        images, target = batch["image"], batch["target"]
+        share = float(torch.distributions.Beta(alpha, alpha).sample())
+        other = torch.randperm(len(images), device=images.device)
+        mixed = {
+            "image": torch.lerp(images[other], images, share),
+            "target": torch.lerp(target[other], target, share),
+        }
+        return plain(model, {**batch, **mixed})
+
+    return objective
+
+
+def consistent(
+    plain: Objective, heads: tuple[Head, ...], weight: float, domain_head: str | None
+) -> Objective:
+    """Add the divergence between what is said of a radiograph and of its photo: the mean of KL both ways.
+
+    batch: also `before` (N, channels, H, W), the pictures as they were before they were photographed, and `photo` (N,),
+    which of them were. The head that tells what the camera saw takes no part.
+    """
+
+    def objective(model: nn.Module, batch: Batch) -> Loss:
+        taken = batch["photo"]
+        if not taken.any():
+            return plain(model, batch)
+        both = _Both(model, batch["before"][taken])
+        loss = plain(both, batch)
+        apart = _divergence(heads, both.first[taken], both.others, domain_head)
+        return Loss(loss.value + weight * apart, {**loss.parts, "inconsistent": float(apart.detach())})
+
+    return objective
+
+
+class _Both(nn.Module):
+    """A network that runs over further images in the same pass, so that norms see x-rays and photos together."""
+
+    def __init__(self, network: nn.Module, further: Tensor) -> None:
+        super().__init__()
+        self.network, self.further = network, further
+        self.first = self.others = torch.empty(0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(torch.cat([images, self.further])).float()
+        self.first, self.others = logits[: len(images)], logits[len(images) :]
+        return self.first
+
+
+def _divergence(heads: tuple[Head, ...], one: Tensor, other: Tensor, left_out: str | None) -> Tensor:
+    """Half of Jeffreys' divergence, mean over images and sigmoid classes: (p - q) · (log-odds p - log-odds q) / 2."""
+    total = one.new_zeros(())
+    start = 0
+    for head in heads:
+        span = slice(start, start + len(head.classes))
+        start = span.stop
+        if head.name == left_out:
+            continue
+        if head.activation == "sigmoid":
+            apart = (one[:, span].sigmoid() - other[:, span].sigmoid()) * (one[:, span] - other[:, span])
+            total = total + apart.mean() / 2
+        else:
+            p, q = (functional.log_softmax(logits[:, span], dim=1) for logits in (one, other))
+            total = total + ((p.exp() - q.exp()) * (p - q)).sum(dim=1).mean() / 2
+    return total
 
 
 def guided(plain: Objective, weight: float) -> Objective:
@@ -93,14 +206,20 @@ class _Pooled(nn.Module):
         return logits
 
 
-def _head_loss(head: Head, logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
+def _head_loss(head: Head, logits: Tensor, target: Tensor, smoothing: float, scale: Tensor | None) -> Tensor:
     if head.activation == "softmax":
         known = ~torch.isnan(target).any(dim=1)
         if not known.any():
             return logits.sum() * 0.0
-        return functional.cross_entropy(logits[known], target[known], label_smoothing=smoothing)
+        weight = None if scale is None else scale[0]
+        return functional.cross_entropy(logits[known], target[known], weight, label_smoothing=smoothing)
     known = ~torch.isnan(target)
     if not known.any():
         return logits.sum() * 0.0
     soft = target[known] * (1.0 - smoothing) + 0.5 * smoothing
-    return functional.binary_cross_entropy_with_logits(logits[known], soft)
+    if scale is None:
+        return functional.binary_cross_entropy_with_logits(logits[known], soft)
+    present, absent = (side.expand_as(target)[known] for side in scale)
+    return functional.binary_cross_entropy_with_logits(
+        logits[known], soft, soft * present + (1 - soft) * absent
+    )

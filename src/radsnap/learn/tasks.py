@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from radsnap.errors import ManifestError, UsageError
 from radsnap.findings import CHESTXRAY_14
-from radsnap.models.card import Head
+from radsnap.models.card import Head, InputSpec
 from radsnap.tables import NO_XRAY, Manifest, Uncertain, is_xray, labels, sources
 
 Targets = NDArray[np.float32]
@@ -41,7 +41,7 @@ class Task:
     targets: manifest → (N, outputs) float32, 1 or 0, a softmax head as one-hot, NaN where unknown.
     groups: manifest → a name a row; rows are drawn so that groups of n rows get a share of n ** balance.
     sides: manifest → a name a row; each side gets the same number of draws, whatever its size.
-    The head `domain_head` is filled in by what the augmentation did to the picture.
+    The head `domain_head` is filled in by what the augmentation did to the picture. pixels: as in `InputSpec`.
     """
 
     name: str
@@ -52,15 +52,22 @@ class Task:
     size_px: int
     balance: float = 0.5
     domain_head: str | None = None
+    pixels: Literal["grey", "rgb"] = "grey"
 
     @property
     def outputs(self) -> int:
         """How many numbers the network gives."""
         return sum(len(head.classes) for head in self.heads)
 
+    def input(self, size_px: int | None = None) -> InputSpec:
+        """What the network is given, at the task's size or another."""
+        return InputSpec(
+            size_px=size_px or self.size_px, channels=3 if self.pixels == "rgb" else 1, pixels=self.pixels
+        )
+
 
 def gate() -> Task:
-    """X-ray or not, and what the camera saw: `digital`, `screen` or `film`."""
+    """X-ray or not, and what the camera saw: `digital`, `screen` or `film`. It sees colours, which x-rays have not."""
     heads = (
         Head(name="xray", classes=("xray",), activation="sigmoid"),
         Head(name="domain", classes=DOMAINS, activation="softmax"),
@@ -78,7 +85,9 @@ def gate() -> Task:
     def sides(manifest: Manifest) -> pd.Series:
         return pd.Series(is_xray(manifest), index=manifest.frame.index)
 
-    return Task("gate", heads, targets, groups, sides, size_px=160, balance=0.25, domain_head="domain")
+    return Task(
+        "gate", heads, targets, groups, sides, size_px=160, balance=0.25, domain_head="domain", pixels="rgb"
+    )
 
 
 def kind(column: str = "body", classes: tuple[str, ...] = KINDS) -> Task:

@@ -1,0 +1,114 @@
+"""Train the corner network: x-rays and other pictures in, simulated photos between, ONNX with a card out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from radsnap.jobs.progress import Progress, Report, silent
+from radsnap.learn.corner_bank import Bank, draw_bank, read_bank, stock_of
+from radsnap.learn.corner_scenes import VIEWS
+from radsnap.learn.corners import INPUT_PX, SIDES, Corners, Exported, corner_figures, train_corners
+from radsnap.learn.export import to_half, write_onnx
+from radsnap.models.card import Card, Figure, Head, InputSpec, Training, sha256_of, write_card
+from radsnap.tables import read_manifest
+
+_COMMON_KINDS = ("xray_other", "cxr_lateral")
+
+
+class TrainCornersConfig(BaseModel):
+    """What the training of the corner network is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path
+    output: Path
+    photos: int = Field(default=12_000, ge=64)
+    judged_on: int = Field(default=1200, ge=16)
+    paediatric: int = Field(default=1200, ge=0)
+    minutes: float = Field(default=12.0, gt=0)
+    seed: int = 10
+
+
+def train_corner_network(config: TrainCornersConfig, report: Report = silent) -> Card:
+    """Draw the photos (once), fit for so many minutes, judge on validation, write `corners.onnx` and its card.
+
+    Photos of a run are kept in its folder and used again. Raises ManifestError or UsageError.
+    """
+    training = _bank(config, "train", config.photos, config.seed, report)
+    judged = _bank(config, "val", config.judged_on, config.seed + 1, report)
+
+    def tell(step: int, share: float, loss: float) -> None:
+        report(Progress(round(1000 * share), 1000, f"step {step} loss {loss:.3f}"))
+
+    network = train_corners(training, config.minutes, config.seed, tell=tell)
+    torch.save(network.state_dict(), config.output / "corners.pt")
+    figures = corner_figures(network, judged)
+    return _ship(config, network, figures, len(training))
+
+
+def _bank(config: TrainCornersConfig, split: str, count: int, seed: int, report: Report) -> Bank:
+    path = config.output / f"{split}.npz"
+    if not path.is_file():
+        manifest = read_manifest(config.data)
+        rows = _rows(manifest.frame, config)
+        phantoms = 240 if split == "train" else 40
+        stock = stock_of(rows, manifest.root, phantoms, seed, split)
+        bank = draw_bank(
+            stock, count, seed, lambda done: report(Progress(done, count, f"photos to {split} on"))
+        )
+        bank.save(path)
+    return read_bank(path)
+
+
+def _rows(table: pd.DataFrame, config: TrainCornersConfig) -> pd.DataFrame:
+    """Thin out the children, who would be half of all, and let rare kinds count twice. Real photos are left out."""
+    table = table[~table["kind"].str.startswith("photo_")]
+    children = table[(table["kind"] == "cxr_paediatric") & (table["split"] == "train")]
+    spare = max(len(children) - config.paediatric, 0)
+    table = table.drop(children.sample(spare, random_state=0).index)
+    rare = table["kind"].isin(_COMMON_KINDS) & (table["split"] == "train")
+    return pd.concat([table, table[rare]])
+
+
+def _ship(config: TrainCornersConfig, network: Corners, figures: tuple[Figure, ...], images: int) -> Card:
+    whole = config.output / "corners-float32.onnx"
+    write_onnx(Exported(network), INPUT_PX, whole, ["logits", "heat_maps"], channels=3)
+    file = config.output / "corners.onnx"
+    to_half(whole, file)
+    card = Card(
+        name="corners",
+        task="corners",
+        network="corners",
+        input=InputSpec(
+            size_px=INPUT_PX, channels=3, pixels="rgb", normalisation="fixed", mean=0.5, deviation=0.25
+        ),
+        heads=(
+            Head(name="view", classes=VIEWS, activation="softmax"),
+            Head(name="sides", classes=SIDES, activation="sigmoid"),
+        ),
+        heat_maps=True,
+        file=file.name,
+        sha256=sha256_of(file),
+        precision="float16",
+        training=Training(
+            command=f"radsnap train corners --data {config.data} -o {config.output}",
+            data=(
+                "simulated photos (radsnap screen and film, levels 1 to 4) of the x-rays and phantoms of the split train",
+            ),
+            licence="for research: several sources of the x-rays are non-commercial",
+            images=images,
+            epochs=None,
+            seed=config.seed,
+        ),
+        figures=figures,
+        caveats=(
+            "Reads colour photos stretched to a square. heat_maps are five: the x-ray's mask, then its top, "
+            "right, bottom and left side, in [0, 1].",
+        ),
+    )
+    write_card(card, config.output / "corners.card.json")
+    return card
