@@ -130,7 +130,7 @@ def test_networks_of_one_input_share_it(chain: Pipeline, monkeypatch: pytest.Mon
 
 def test_times_add_up(chain: Pipeline) -> None:
     ms = chain.diagnose(photo(0.5), decode_ms=5.0).ms
-    assert set(ms) == {"decode", "gate", "kind", "quality", "findings", "total"}
+    assert set(ms) == {"decode", "gate", "flatten", "kind", "quality", "findings", "total"}
     assert ms["decode"] >= 5.0
     assert ms["total"] == pytest.approx(sum(ms.values()) - ms["total"])
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radsnap.extras import need
+from radsnap.imaging import compose, inverse, resizing, warp
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,20 +24,39 @@ _CLEAR_BELOW = 0.25
 
 
 @dataclass(frozen=True, eq=False)
+class Place:
+    """Where a straightened picture of seen_px (width, height) lies in a picture of picture_px.
+
+    homography: 3×3 from pixels of the picture to pixels of the straightened one.
+    """
+
+    homography: NDArray[np.float64]
+    picture_px: tuple[int, int]
+    seen_px: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
 class HeatMaps:
     """Heat by finding: float32 (h, w), zero or more, over the part of the picture that the network saw.
 
-    `fit` is the card's: `stretch` saw the whole picture, `crop` its central square. Without maps, `reason`
-    says why.
+    `fit` is the card's: `stretch` saw the whole picture, `crop` its central square. `place` says which part of
+    the picture was straightened for the network; None where it saw the picture itself. Without maps,
+    `reason` says why.
     """
 
     maps: Mapping[str, FloatArray] = field(default_factory=dict)
     fit: str = "stretch"
     reason: str | None = None
+    place: Place | None = None
 
     def on(self, name: str, height: int, width: int) -> FloatArray:
         """Bring the map of a finding to a picture's size: float32 (height, width) in [0, 1]."""
-        return upsample(relative(self.maps[name]), height, width, self.fit)
+        heat = relative(self.maps[name])
+        if self.place is None:
+            return upsample(heat, height, width, self.fit)
+        seen = upsample(heat, self.place.seen_px[1], self.place.seen_px[0], self.fit)
+        back = compose(inverse(self.place.homography), resizing(self.place.picture_px, (width, height)))
+        return np.clip(warp(seen, back, (width, height)), 0, 1)
 
 
 def relative(heat: FloatArray) -> FloatArray:

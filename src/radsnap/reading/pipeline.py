@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from radsnap.errors import UsageError
 from radsnap.imaging import Photo, Radiograph, grey_level
 from radsnap.models.card import InputSpec
-from radsnap.models.preprocess import to_input
+from radsnap.models.preprocess import seen, to_input
 from radsnap.models.runtime import load
 from radsnap.reading.diagnosis import Diagnosis, Gate
+from radsnap.reading.flattening import Averaged, Flat, flattened
+from radsnap.reading.lungs import HEAD, in_diagnosis, read_lungs
 from radsnap.reading.quality import remarks
 from radsnap.reading.stages import Runner, findings_head, read_findings, read_gate, read_kind
 
@@ -25,21 +27,30 @@ FloatArray = NDArray[np.float32]
 
 # Which network reads which kind of x-ray. `--reader knee_leg=MODEL` adds one.
 READERS: Mapping[str, str | Path] = {"chest_frontal": "findings"}
+# Below this score of the whole photo nobody looks for an x-ray in it.
+_HOPELESS = 0.02
+# Which network finds the lungs, and in which kinds of x-ray.
+LUNGS = "lungs"
+LUNGS_SHOW = frozenset({"chest_frontal"})
 
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
     """The networks of a chain. Raises WeightsError when one lacks the head that its stage asks.
 
-    Several threads may use one pipeline.
+    flatten: whether photos are straightened before they are read. Several threads may use one pipeline.
     """
 
     gate: Runner
     kind: Runner
     readers: Mapping[str, Runner]
+    lungs: Runner | None = None
+    flatten: bool = True
 
     def __post_init__(self) -> None:
         self.gate.card.head("xray")
+        if self.lungs is not None:
+            self.lungs.card.head(HEAD)
         kinds = self.kind.card.head("kind").classes
         for kind, reader in self.readers.items():
             findings_head(reader.card)
@@ -59,31 +70,74 @@ class Pipeline:
         """Read a picture as far as the chain goes. `decode_ms` is what reading its file took."""
         clock = _Clock({"decode": decode_ms})
         with clock.lap("decode"):
-            inputs = _Inputs(grey_level(image))
-        diagnosis = self._read(image, inputs, heat_maps, clock)
+            inputs = _Inputs(image, grey_level(image))
+        flat, diagnosis = self._read(image, inputs, heat_maps, clock)
+        if flat is not None:
+            diagnosis = replace(
+                diagnosis, corners_px=flat.corners_px, heat_maps=flat.placed(diagnosis.heat_maps)
+            )
         return replace(diagnosis, path=path, ms={**clock.ms, "total": sum(clock.ms.values())})
 
-    def _read(self, image: Radiograph | Photo, inputs: _Inputs, heat_maps: bool, clock: _Clock) -> Diagnosis:
+    def _read(
+        self, image: Radiograph | Photo, inputs: _Inputs, heat_maps: bool, clock: _Clock
+    ) -> tuple[Flat | None, Diagnosis]:
+        """Read a picture, straightened where that is possible; heat maps are those of what was read."""
         cards = {"gate": self.gate.card}
         with clock.lap("gate"):
             gate, domain = read_gate(self.gate, inputs.of(self.gate))
+        flat = self._flattened(image, gate, clock)
+        straight = (
+            None if flat is None else _Inputs(flat.straight.radiograph, flat.straight.radiograph.pixels)
+        )
+        doubtful = None
+        if flat is not None and straight is not None and flat.quad.sure:
+            inputs = straight
+            with clock.lap("gate"):
+                gate, _ = read_gate(self.gate, inputs.of(self.gate))
+        elif straight is not None:
+            flat, doubtful = None, straight
         if not gate.passed:
-            return Diagnosis(None, gate=gate, reason=_not_an_xray(gate), cards=cards)
+            return None, Diagnosis(None, gate=gate, reason=_not_an_xray(gate), cards=cards)
         # A DICOM x-ray is the detector's own picture; a raster may be anything a camera saw.
         domain = "digital" if isinstance(image, Radiograph) else domain
         cards["kind"] = self.kind.card
         with clock.lap("kind"):
             kind = read_kind(self.kind, inputs.of(self.kind))
         with clock.lap("quality"):
-            quality = remarks(inputs.grey, image.provenance.size_px or inputs.grey.shape[::-1])
+            size_px = image.provenance.size_px or inputs.grey.shape[::-1]
+            quality = remarks(inputs.grey, size_px) if flat is None else flat.remarks()
         so_far = Diagnosis(None, domain=domain, gate=gate, kind=kind, quality=quality, cards=cards)
         reader = self.readers.get(kind.label)
         if reader is None:
-            return replace(so_far, reason=_not_read(kind.label))
+            return flat, replace(so_far, reason=_not_read(kind.label))
         cards["findings"] = reader.card
         with clock.lap("findings"):
-            findings, maps = read_findings(reader, inputs.of(reader), domain, heat_maps)
-        return replace(so_far, findings=findings, heat_maps=maps)
+            asked = reader if doubtful is None else Averaged(reader, (doubtful.of(reader)[None],))
+            findings, maps = read_findings(asked, inputs.of(reader), domain, heat_maps)
+        read = replace(so_far, findings=findings, heat_maps=maps)
+        return flat, self._with_lungs(read, inputs, clock) if kind.label in LUNGS_SHOW else read
+
+    def _flattened(self, image: Radiograph | Photo, gate: Gate, clock: _Clock) -> Flat | None:
+        """Straighten a photo, unless it is clearly no x-ray: what is cut out of one could pass for an x-ray."""
+        if not self.flatten or isinstance(image, Radiograph) or gate.xray < _HOPELESS:
+            return None
+        with clock.lap("flatten"):
+            return flattened(image)
+
+    def _with_lungs(self, diagnosis: Diagnosis, inputs: _Inputs, clock: _Clock) -> Diagnosis:
+        """Say how the picture covers the lungs, and how much of the heat lies in them."""
+        if self.lungs is None:
+            return diagnosis
+        with clock.lap("lungs"):
+            chest = read_lungs(self.lungs, inputs.of(self.lungs))
+            height, width = inputs.grey.shape
+            coverage = in_diagnosis(chest, diagnosis.heat_maps, height, width)
+        return replace(
+            diagnosis,
+            lungs=coverage.said,
+            quality=(*diagnosis.quality, *coverage.remarks),
+            cards={**diagnosis.cards, "lungs": self.lungs.card},
+        )
 
 
 def load_pipeline(
@@ -91,25 +145,33 @@ def load_pipeline(
     kind: str | Path = "kind",
     readers: Mapping[str, str | Path] = READERS,
     threads: int | None = None,
+    lungs: str | Path | None = None,
+    flatten: bool = True,
 ) -> Pipeline:
-    """Load the networks of a chain by card, folder or shipped name. Raises WeightsError."""
-    models = [gate, kind, *readers.values()]
+    """Load the networks of a chain by card, folder or shipped name; no lungs are looked for with None.
+
+    Raises WeightsError.
+    """
+    models = [gate, kind, *readers.values(), *([] if lungs is None else [lungs])]
     with ThreadPoolExecutor(len(models)) as pool:  # compiling takes the time, outside Python's lock
         loaded = list(pool.map(lambda model: load(model, threads), models))
-    return Pipeline(loaded[0], loaded[1], dict(zip(readers, loaded[2:], strict=True)))
+    named = dict(zip(readers, loaded[2 : 2 + len(readers)], strict=True))
+    return Pipeline(loaded[0], loaded[1], named, None if lungs is None else loaded[-1], flatten)
 
 
 @dataclass(frozen=True, eq=False)
 class _Inputs:
-    """Grey pixels, and what networks are given of them; networks of one input share it."""
+    """A picture, its grey pixels, and what networks are given of them; networks of one input share it."""
 
+    image: Radiograph | Photo
     grey: FloatArray
     made: dict[InputSpec, FloatArray] = field(default_factory=dict)
 
     def of(self, network: Runner) -> FloatArray:
         spec = network.card.input
         if spec not in self.made:
-            self.made[spec] = to_input(self.grey, spec)
+            picture = self.grey if spec.pixels == "grey" else seen(self.image, spec)
+            self.made[spec] = to_input(picture, spec)
         return self.made[spec]
 
 

@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radsnap.flatten.judging import sharpness
 from radsnap.reading.diagnosis import Remark
 
+__all__ = ["remarks", "sharpness"]
 FloatArray = NDArray[np.float32]
 
 # The bars lie outside 99 of 100 of about 900 public x-rays and photos of x-rays (512 px and less).
@@ -47,15 +49,10 @@ def remarks(grey: FloatArray, size_px: tuple[int, int]) -> tuple[Remark, ...]:
     return tuple(Remark(name, sentence, value, bar) for given, name, value, bar, sentence in judged if given)
 
 
-def sharpness(grey: FloatArray) -> float:
-    """Deviation of the Laplacian over that of the pixels: 0 for a flat picture; of (H, W) at most 512 px long."""
-    deviation = float(grey.std())
-    # A picture of one grey has no edges to be sharp or blurred; rounding noise must not count as edges.
-    return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / deviation if deviation > 1e-3 else 0.0
-
-
 def _range(grey: FloatArray) -> float:
-    low, high = np.percentile(grey, [5, 95])
+    low, high = np.percentile(
+        grey[::2, ::2], [5, 95]
+    )  # a quarter of the pixels says as much, four times as fast
     return float(high - low)
 
 

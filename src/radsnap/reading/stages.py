@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from radsnap.models.card import Card, Head, Platt, Threshold
+from radsnap.models.card import Card, Head, Isotonic, Platt, Threshold
 from radsnap.reading.diagnosis import Finding, Gate, Kind, Word
 from radsnap.reading.heatmaps import HeatMaps
 
@@ -101,11 +101,16 @@ def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
 
 
-def calibrated(logit: float, platt: Platt | None) -> float | None:
-    """Give a logit's probability by Platt's curve; None without one."""
-    if platt is None:
-        return None
-    return float(sigmoid(np.asarray(platt.slope * logit + platt.intercept, dtype=np.float64)))
+def calibrated(logit: float, curve: Platt | Isotonic | None) -> float | None:
+    """Give a logit's probability by a calibration; None without one."""
+    match curve:
+        case None:
+            return None
+        case Platt():
+            return float(sigmoid(np.asarray(curve.slope * logit + curve.intercept, dtype=np.float64)))
+        case Isotonic():
+            knots = np.array(curve.knots, dtype=np.float64)
+            return float(np.interp(logit, knots[:, 0], knots[:, 1]))
 
 
 def put_in_words(score: float, point: Threshold | None, domain: str | None) -> tuple[Word, str]:

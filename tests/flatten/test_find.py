@@ -1,0 +1,129 @@
+"""The shipped network finds x-rays in photos, leaves cropped ones alone, and stays calm at anything else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from radsnap.errors import WeightsError
+from radsnap.flatten import find, quality, rectify, straighten
+from radsnap.flatten.corners import corner_error
+from radsnap.imaging import Photo, Radiograph, corners_of, to_photo
+from radsnap.models.runtime import load
+from radsnap.phantom import sample_chest
+from radsnap.photo import photograph
+
+XRAY = sample_chest(7, 1, 512).radiograph
+
+
+def on_a_desk(
+    picture: np.ndarray, width: int = 900, height: int = 700, at: tuple[int, int] = (250, 120)
+) -> Photo:
+    """Lay a grey picture on a brownish desk with some grain."""
+    rng = np.random.default_rng(1)
+    desk = np.full((height, width, 3), (150, 120, 95), np.float32) + rng.normal(0, 6, (height, width, 1))
+    x, y = at
+    desk[y : y + picture.shape[0], x : x + picture.shape[1]] = picture[..., None]
+    return Photo(desk.clip(0, 255).astype(np.uint8))
+
+
+GREY = np.rint(XRAY.pixels * 200 + 10).astype(np.uint8)
+
+
+def test_an_xray_on_a_desk_is_found_to_a_pixel_or_two() -> None:
+    quad = find(on_a_desk(GREY))
+    assert quad is not None
+    assert not quad.cropped_already
+    truth = corners_of((GREY.shape[1], GREY.shape[0])) + np.array([250, 120])
+    assert corner_error(quad.corners_px, truth) < 0.005
+
+
+def test_the_corners_are_in_pixels_of_the_photo_whatever_its_size() -> None:
+    small = on_a_desk(GREY)
+    large = Photo(np.repeat(np.repeat(small.pixels, 3, axis=0), 3, axis=1))
+    one, two = find(small), find(large)
+    assert one is not None
+    assert two is not None
+    assert np.abs((one.corners_px + 0.5) * 3 - (two.corners_px + 0.5)).max() < 8
+
+
+@pytest.mark.parametrize("kind", ["screen", "film"])
+def test_simulated_photos_of_phantoms_are_found(kind: str) -> None:
+    errors = []
+    for i in range(6):
+        made = photograph(sample_chest(3, i, 384).radiograph, kind, seed=2, image_id=str(i), level=2)
+        inside = (made.corners_px > 4).all() and (
+            made.corners_px < np.array(made.photo.pixels.shape[1::-1]) - 5
+        ).all()
+        quad = find(made.photo)
+        if inside and quad is not None and quad.sure and not quad.cropped_already:
+            errors.append(corner_error(quad.corners_px, made.corners_px))
+    assert all(error < 0.03 for error in errors)
+
+
+def test_a_digital_xray_is_left_alone() -> None:
+    quad = find(to_photo(XRAY))
+    assert quad is None or quad.cropped_already or not quad.sure
+
+
+def test_the_same_photo_gives_the_same_quad() -> None:
+    photo = on_a_desk(GREY)
+    one, two = find(photo), find(photo)
+    assert one is not None
+    assert two is not None
+    assert np.array_equal(one.corners_px, two.corners_px)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (31, 31), (40, 4000), (4000, 40)])
+def test_tiny_pictures_and_panoramas_hold_no_xray(shape: tuple[int, int]) -> None:
+    assert find(Photo(np.full((*shape, 3), 128, np.uint8))) is None
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_picture_of_one_colour_holds_no_sure_quad(level: int) -> None:
+    quad = find(Photo(np.full((600, 800, 3), level, np.uint8)))
+    assert quad is None or quad.cropped_already or not quad.sure
+
+
+def test_noise_holds_no_sure_quad() -> None:
+    quad = find(Photo(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)))
+    assert quad is None or quad.cropped_already or not quad.sure
+
+
+def test_a_photo_of_a_photo_gives_a_clear_result() -> None:
+    inner = on_a_desk(GREY).pixels.mean(axis=2)
+    outer = on_a_desk(inner, 1300, 1000, (150, 130))
+    quad = find(outer)
+    assert quad is None or np.isfinite(quad.corners_px).all()
+
+
+def test_of_two_xrays_one_is_taken_or_none() -> None:
+    two = np.full((700, 1200, 3), (40, 40, 45), np.uint8)
+    small = GREY[::1, ::1][:480, :480]
+    two[100:580, 60:540] = small[..., None]
+    two[100:580, 640:1120] = small[..., None]
+    quad = find(Photo(two))
+    if quad is not None and quad.sure:
+        truths = [corners_of((480, 480)) + np.array([x, 100]) for x in (60, 640)]
+        assert min(corner_error(quad.corners_px, truth) for truth in truths) < 0.03
+
+
+def test_what_is_found_can_be_straightened_and_judged() -> None:
+    photo = on_a_desk(GREY)
+    quad = find(photo)
+    assert quad is not None
+    flat = rectify(photo, quad)
+    assert isinstance(flat, Radiograph)
+    assert flat.provenance.steps[-1].startswith("straightened from a photo")
+    assert not quality(photo, quad, straight=straighten(photo, quad, 512)).retake
+
+
+def test_a_model_without_maps_is_refused() -> None:
+    with pytest.raises(WeightsError, match=r"no head 'view'"):
+        find(on_a_desk(GREY), model="gate")
+
+
+def test_the_shipped_networks_are_small() -> None:
+    for name in ("corners", "upright"):
+        card = load(name).card
+        assert card.name == name

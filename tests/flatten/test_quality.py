@@ -1,0 +1,105 @@
+"""Each measure grows with what it measures, and says what to do in a sentence."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from radsnap.flatten import Quad, quality, straighten
+from radsnap.flatten.judging import BARS, blockiness, glare_share, measured, moire, sharpness, tilt_deg
+from radsnap.imaging import Photo, corners_of, encode_jpeg, read_image
+from radsnap.phantom import sample_chest
+
+XRAY = np.rint(sample_chest(2, 0, 512).radiograph.pixels * 220 + 15).astype(np.uint8)
+QUAD = Quad(corners_of((XRAY.shape[1], XRAY.shape[0])), 1.0)
+
+
+def photo(grey: np.ndarray) -> Photo:
+    return Photo(np.repeat(np.asarray(grey, np.uint8)[..., None], 3, axis=2))
+
+
+def missed(given: Photo, quad: Quad = QUAD, lungs: np.ndarray | None = None) -> dict[str, str]:
+    made = straighten(given, quad, 512, turn=False)
+    return {m.name: m.sentence for m in quality(given, quad, lungs, made).missed}
+
+
+def test_a_good_photo_misses_no_bar() -> None:
+    assert missed(photo(XRAY)) == {}
+
+
+def test_every_measure_has_a_bar_and_a_sentence() -> None:
+    given = photo(XRAY)
+    judged = quality(given, QUAD, straight=straighten(given, QUAD, 512, turn=False))
+    assert {m.name for m in judged.measures} == set(BARS)
+    assert all(m.sentence.endswith(".") for m in judged.measures)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("blurred", lambda x: cv2.GaussianBlur(x, (0, 0), 9)),
+        ("dark", lambda x: x * 0.05),
+        ("bright", lambda x: 225 + x * 0.1),
+        ("flat", lambda x: 100 + x * 0.05),
+        ("small", lambda x: cv2.resize(x, (80, 80), interpolation=cv2.INTER_AREA)),
+    ],
+)
+def test_a_spoilt_photo_misses_its_bar(name: str, spoil: object) -> None:
+    spoilt = np.asarray(spoil(XRAY))  # type: ignore[operator]
+    size = (spoilt.shape[1], spoilt.shape[0])
+    assert name in missed(photo(spoilt), Quad(corners_of(size), 1.0))
+
+
+def test_glare_is_counted_in_the_lungs_where_they_are_known() -> None:
+    burnt = XRAY.copy()
+    burnt[150:300, 100:220] = 255
+    lungs = np.zeros((128, 128), bool)
+    lungs[32:90, 20:60] = True
+    said = missed(photo(burnt), lungs=lungs)
+    assert "of the lungs is covered by glare" in said["glare"]
+    assert "lamp" in said["glare"]
+    glare = straighten(photo(burnt), QUAD, 512, turn=False).glare
+    assert glare_share(glare, lungs) > 2 * glare_share(glare, None)
+
+
+def test_a_cropped_side_is_named() -> None:
+    said = missed(photo(XRAY), Quad(QUAD.corners_px, 1.0, sides_seen=(False, True, True, False)))
+    assert "top and left" in said["cropped"]
+
+
+def test_tilt_is_that_of_the_camera() -> None:
+    angle = np.deg2rad(35)
+    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+    points = np.column_stack(
+        [corners[:, 0] * np.cos(angle), corners[:, 1], 2 + corners[:, 0] * np.sin(angle)]
+    )
+    seen = 800 * points[:, :2] / points[:, 2:] + (499.5, 374.5)
+    assert tilt_deg(seen, (1000, 750)) == pytest.approx(35, abs=5)  # the lens is not known
+    assert tilt_deg(corners_of((300, 200)) + 200, (1000, 750)) == pytest.approx(0, abs=1e-4)
+
+
+def test_a_pattern_of_stripes_is_moire_and_anatomy_is_not() -> None:
+    y, x = np.mgrid[0 : XRAY.shape[0], 0 : XRAY.shape[1]]
+    plain = XRAY.astype(np.float32) / 255
+    striped = plain + 0.04 * np.sin(0.7 * x + 0.45 * y).astype(np.float32)
+    assert moire(striped) > 5 * moire(plain)
+
+
+def test_blocks_of_a_strong_compression_are_seen() -> None:
+    rough = read_image(encode_jpeg(photo(XRAY).pixels, 8))
+    assert blockiness(rough.pixels) > 2 * blockiness(photo(XRAY).pixels) + 0.1
+
+
+def test_sharpness_does_not_depend_on_contrast() -> None:
+    grey = XRAY.astype(np.float32) / 255
+    assert sharpness(0.3 * grey) == pytest.approx(sharpness(grey), rel=1e-4)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_black_and_white_pictures_are_judged_without_fail(level: int) -> None:
+    blank = photo(np.full((300, 300), level))
+    quad = Quad(corners_of((300, 300)), 1.0)
+    values = measured(blank, quad, straighten(blank, quad, 300, turn=False))
+    assert all(np.isfinite(value) for value in values.values())
+    assert quality(blank, quad, straight=straighten(blank, quad, 300, turn=False)).retake
