@@ -1,0 +1,219 @@
+"""Take a photo in: without the owner's marks, on the disk, then examined."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from radsnap.errors import ImageError
+from radsnap.imaging import Bounds, encode_jpeg, read_image
+from radsnap.imaging.bounds import quiet
+from radsnap.imaging.files import sniff
+from radsnap.imaging.jpeg import read_jpeg, read_jpeg_header
+from radsnap.imaging.radiograph import ByteImage, Radiograph, grey_bytes
+from radsnap.jobs.capturing.session import sync_folder
+
+PHOTO_BOUNDS = Bounds(bytes=60_000_000, pixels=110_000_000)
+# What of a photo's EXIF is kept: the camera and how it was set. Never place, owner, serial numbers, comments.
+_KEPT = {
+    271: "make", 272: "model", 33434: "exposure_s", 33437: "f_number", 34855: "iso", 36867: "taken",
+    37386: "focal_mm", 41989: "focal_35mm", 37385: "flash", 41987: "white_balance",
+}  # fmt: skip
+_EXIF_BLOCK = 34665
+_TEXT_PX = 80
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A photo on the disk. hash: of the bytes as they came; file: its name; meta: camera and settings."""
+
+    hash: str
+    file: str
+    meta: dict[str, Any]
+
+
+def hash_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def keep_photo(data: bytes, folder: Path, name: str) -> Taken:
+    """Clean a photo and put it in the folder, on the disk when this returns. Raises ImageError for no photo."""
+    digest = hash_of(data)
+    kind = sniff(data, name)
+    clean, suffix = clean_photo(data, kind, name)
+    meta = read_meta(data, kind)
+    file = f"{digest}{suffix}"
+    target = folder / file
+    partial = folder / f".{uuid.uuid4().hex}.part"
+    try:
+        with partial.open("wb") as opened:
+            opened.write(clean)
+            opened.flush()
+            os.fsync(opened.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(folder)
+    return Taken(digest, file, {**meta, "format": kind, "bytes": len(data)})
+
+
+def clean_photo(data: bytes, kind: str, name: str) -> tuple[bytes, str]:
+    """Give a photo's bytes without metadata, and the suffix of what they are.
+
+    A JPEG keeps its pixels bit for bit: only segments go. Other formats are decoded and written as PNG, a HEIC
+    as JPEG. Orientation stays, as the only tag of a new EXIF block.
+    """
+    if kind == "JPEG":
+        return clean_jpeg(data, name), ".jpg"
+    image = read_image(data, PHOTO_BOUNDS, name=name)
+    if isinstance(image, Radiograph):
+        raise ImageError(f"{name}: a digital x-ray in DICOM, not a photo; give photos")
+    if kind in ("HEIC", "WebP"):
+        return encode_jpeg(image.pixels, 97, "4:4:4"), ".jpg"
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(image.pixels, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ImageError(f"{name}: cannot be written as PNG")
+    return bytes(encoded), ".png"
+
+
+def clean_jpeg(data: bytes, name: str) -> bytes:
+    """Take every APPn and comment out of a JPEG but JFIF, Adobe's colour mark and the colour profile.
+
+    What follows the picture goes too: phones append films and previews, with places of their own.
+    """
+    header = read_jpeg_header(data, name)
+    PHOTO_BOUNDS.check_size(name, header.width, header.height)
+    out = [data[:2]]
+    if header.orientation != 1:
+        tiff = (
+            b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01"
+            + bytes([0, header.orientation])
+            + b"\0\0\0\0\0\0"
+        )
+        out.append(_segment(0xE1, b"Exif\0\0" + tiff))
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            break
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker == 0xD9:
+            break
+        if marker in (0x01, *range(0xD0, 0xD9)):
+            at += 2
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        segment = data[at : at + 2 + length]
+        body = segment[4:]
+        at += len(segment)
+        app = 0xE0 <= marker <= 0xEF or marker == 0xFE
+        plain = (
+            (marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) == 14)
+            or (marker == 0xEE and body.startswith(b"Adobe"))
+            or (marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"))
+        )
+        if not app or plain:
+            out.append(segment)
+        if marker == 0xDA:
+            end = _end_of_scan(data, at)
+            out.append(data[at:end])
+            at = end
+    out.append(b"\xff\xd9")
+    return b"".join(out)
+
+
+def _end_of_scan(data: bytes, at: int) -> int:
+    """Give the place of the next marker after entropy-coded data: 0xFF not followed by 0 or a restart."""
+    while True:
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 1 >= len(data):
+            return len(data)
+        if data[at + 1] == 0 or 0xD0 <= data[at + 1] <= 0xD7:
+            at += 2
+            continue
+        if data[at + 1] == 0xFF:
+            at += 1
+            continue
+        return at
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
+
+
+def read_meta(data: bytes, kind: str) -> dict[str, Any]:
+    """Read camera and settings from EXIF; nothing that names a person or a place. Broken EXIF is no EXIF."""
+    from PIL import ExifTags, Image
+
+    if kind not in ("JPEG", "HEIC", "PNG", "TIFF", "WebP"):
+        return {}
+    try:
+        with quiet():
+            exif = Image.Exif()
+            exif.load(_exif_bytes(data, kind))
+            tags = {**dict(exif), **dict(exif.get_ifd(ExifTags.IFD(_EXIF_BLOCK)))}
+        return {name: kept for tag, name in _KEPT.items() if (kept := _plain(tags.get(tag))) is not None}
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        SyntaxError,
+        AttributeError,
+        RuntimeError,
+    ):
+        return {}
+
+
+def _exif_bytes(data: bytes, kind: str) -> bytes:
+    if kind == "JPEG":
+        at = data.find(b"Exif\0\0", 0, 1 << 16)
+        if at < 4:
+            return b""
+        return data[at : at - 2 + int.from_bytes(data[at - 2 : at], "big")]
+    if kind == "HEIC":
+        import pillow_heif
+
+        return bytes(pillow_heif.open_heif(io.BytesIO(data)).info.get("exif") or b"")
+    return b""
+
+
+def _plain(value: Any) -> str | float | int | None:
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace")
+    if isinstance(value, str):
+        text = "".join(letter for letter in value if letter.isprintable()).strip()
+        return text[:_TEXT_PX] or None
+    if value is None or isinstance(value, tuple | list | dict):
+        return None
+    number = float(value)
+    if not np.isfinite(number):
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def read_grey(path: Path) -> ByteImage:
+    """Read a kept photo's light: uint8 (H, W), upright."""
+    if path.suffix == ".jpg":
+        samples = read_jpeg(path.read_bytes(), path.name, PHOTO_BOUNDS, True, None).samples
+        return np.asarray(samples, np.uint8)
+    return grey_bytes(read_rgb(path))
+
+
+def read_rgb(path: Path) -> ByteImage:
+    """Read a kept photo: uint8 (H, W, 3), upright."""
+    image = read_image(path, PHOTO_BOUNDS)
+    if isinstance(image, Radiograph):
+        raise ImageError(f"{path.name}: not a photo")
+    return image.pixels
