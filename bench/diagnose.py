@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from radsnap.imaging import encode_jpeg, grey_level, read_image, to_photo
-from radsnap.models.preprocess import to_input
+from radsnap.imaging import encode_jpeg, read_image, to_photo
+from radsnap.models.preprocess import seen, to_input
 from radsnap.models.runtime import load
 from radsnap.phantom import sample_chest
 
@@ -93,11 +93,14 @@ def theirs(options: argparse.Namespace) -> Callable[[], object]:
     from radsnap.models.networks import DenseNet, grad_cam
 
     cards = {stage: load(getattr(options, stage)).card for stage in STAGES}
-    networks = {stage: DenseNet(card.outputs).eval() for stage, card in cards.items()}
+    networks = {stage: DenseNet(card.outputs, card.input.channels).eval() for stage, card in cards.items()}
 
     def read() -> object:
-        grey = grey_level(read_image(options.photo, at_least_px=640))
-        images = {stage: torch.from_numpy(to_input(grey, card.input)[None]) for stage, card in cards.items()}
+        photo = read_image(options.photo, at_least_px=640)
+        images = {
+            stage: torch.from_numpy(to_input(seen(photo, card.input), card.input)[None])
+            for stage, card in cards.items()
+        }
         with torch.inference_mode():
             scores = [networks[stage](images[stage]) for stage in STAGES]
         network = networks["findings"]

@@ -10,16 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "radsnap"
 FLOORS = (
-    ("errors", "seeds", "findings", "extras"),
+    ("errors", "seeds", "findings", "extras", "client"),
     ("imaging", "tables"),
-    ("phantom", "photo", "collections", "models", "measure", "flatten"),
+    ("phantom", "photo", "collections", "models", "measure", "flatten", "markers"),
     ("learn", "reading"),
     ("jobs", "serving"),
     ("cli", "web", "capture"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # The one arrow within a floor: flatten runs its corner network with the runtime of models.
-ARROWS = {("flatten", "models")}
+ARROWS = {("flatten", "models"), ("cli", "capture"), ("cli", "web")}
 # radsnap/__init__.py names what is public and imports it lazily; __main__.py is the command line.
 ROOFS = ("__init__", "__main__")
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from radsnap.client import Client
     from radsnap.imaging import read_image as read
     from radsnap.jobs.benchmark import benchmark
     from radsnap.jobs.diagnose import diagnose
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "benchmark", "diagnose", "photograph", "read"]
+__all__ = ["Client", "__version__", "benchmark", "diagnose", "photograph", "read"]
 
 # Public name → (module, name there). Loaded at first use, so that `import radsnap` stays light. No name here
 # may be a module's: the import of a module radsnap.x sets radsnap.x to the module.
 _PUBLIC = {
+    "Client": ("radsnap.client", "Client"),
     "benchmark": ("radsnap.jobs.benchmark", "benchmark"),
     "diagnose": ("radsnap.jobs.diagnose", "diagnose"),
     "photograph": ("radsnap.photo", "photograph"),

@@ -161,9 +161,9 @@ def test_a_finding_that_is_asked_for_and_absent_from_one_file_is_refused(study, 
 
 
 USAGE = {
-    ("--interval", "t"): "interval: Input should be 'percentile' or 'bca', got 't'",
-    ("--replicates", "0"): "replicates: Input should be greater than or equal to 1, got 0",
-    ("--margin", "-1"): "margin: Input should be greater than 0, got -1.0",
+    ("--interval", "t"): "--interval: Input should be 'percentile' or 'bca', got 't'",
+    ("--replicates", "0"): "--replicates: Input should be greater than or equal to 1, got 0",
+    ("--margin", "-1"): "--margin: Input should be greater than 0, got -1.0",
     ("--rule", "best", "--validation", "truth.csv"): (
         "a rule is youden, mcc, sensitivity=0.9 or specificity=0.9, got 'best'"
     ),

@@ -91,7 +91,7 @@ def test_each_picture_is_a_line_of_json_in_the_order_given(
     assert set(chest["findings"]) == {"Pneumonia", "Edema", "Hernia"}
     assert 0 < chest["findings"]["Pneumonia"]["score"] < 1
     assert set(knee["findings"]) == {"Fracture"}
-    assert set(chest["model"]) == {"radsnap", "gate", "kind", "findings"}
+    assert set(chest["model"]) == {"radsnap", "gate", "kind", "findings", "lungs"}
 
 
 def test_bad_pictures_say_one_clear_line_each_and_the_rest_goes_on(

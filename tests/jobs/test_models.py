@@ -176,7 +176,8 @@ def test_a_pickled_module_of_torchxrayvision_says_what_it_said_there(tmp_path: P
     card = import_model(config(tmp_path / "xrv.pt", "torchxrayvision", size_px=64)).card
     assert card.heads[0].classes[:2] == ("Edema", "Output 0")
     assert card.input.model_dump() == {
-        "size_px": 64, "fit": "crop", "normalisation": "fixed", "channels": 1, "mean": 0.5, "deviation": 1 / 2048,
+        "size_px": 64, "fit": "crop", "normalisation": "fixed", "channels": 1, "pixels": "grey",
+        "mean": 0.5, "deviation": 1 / 2048,
     }  # fmt: skip
     assert card.domain("film").operating_points["Edema"].score == 0.5
     said = load("xrv").run(images(2, 1, 64, -1024, 1024))

@@ -7,14 +7,20 @@ import sys
 import typer
 
 from radsnap.cli.benchmark import benchmark, leaderboard
+from radsnap.cli.calibrate import calibrate
+from radsnap.cli.capture import capture
 from radsnap.cli.data import data
 from radsnap.cli.demo import demo
 from radsnap.cli.diagnose import diagnose
 from radsnap.cli.evaluate import evaluate
+from radsnap.cli.flatten import flatten
 from radsnap.cli.models import models
 from radsnap.cli.phantom import phantom
 from radsnap.cli.photograph import photograph
 from radsnap.cli.predict import predict
+from radsnap.cli.pretrain import pretrain
+from radsnap.cli.segment import segment
+from radsnap.cli.serve import serve
 from radsnap.cli.train import train
 from radsnap.errors import RadsnapError, UsageError
 
@@ -34,15 +40,21 @@ def _options() -> None:
 
 
 app.command()(benchmark)
+app.add_typer(capture)
+app.command()(calibrate)
 app.command()(demo)
 app.add_typer(data)
 app.command()(diagnose)
 app.command()(evaluate)
+app.command()(flatten)
 app.command()(leaderboard)
 app.add_typer(models)
 app.command()(phantom)
 app.command()(photograph)
 app.command()(predict)
+app.command()(pretrain)
+app.command()(segment)
+app.command()(serve)
 app.command()(train)
 
 

@@ -17,6 +17,9 @@ def benchmark(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")],
     digital: Annotated[list[Path] | None, typer.Option(help="Predictions on digital x-rays; repeat.")] = None,
     photo: Annotated[list[Path] | None, typer.Option(help="Predictions on photos; repeat.")] = None,
+    flattened: Annotated[
+        list[Path] | None, typer.Option(help="Predictions on photos straightened first; repeat.")
+    ] = None,
     film: Annotated[list[Path] | None, typer.Option(help="Predictions on photos of films; repeat.")] = None,
     arm: Annotated[
         list[str] | None, typer.Option(help="NAME=FILE: another domain; glare-1, glare-2 ... make a sweep.")
@@ -66,7 +69,7 @@ def benchmark(
         BenchmarkConfig,
         {
             "truth": truth, "output": output, "digital": digital or (), "photo": photo or (),
-            "film": film or (), "arms": _pairs(arm, "--arm"), "decisions": decisions or (),
+            "flattened": flattened or (), "film": film or (), "arms": _pairs(arm, "--arm"), "decisions": decisions or (),
             "decisions_of": _pairs(decisions_of, "--decisions-of"), "readers": readers or (),
             "thresholds": thresholds, "validation": validation,
             "validation_predictions": validation_predictions or (), "rule": rule,

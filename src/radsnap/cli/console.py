@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from radsnap.errors import UsageError
@@ -25,8 +26,36 @@ def checked(config: type[Config], values: dict[str, Any]) -> Config:
         return config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {first['msg']}, got {first['input']!r}") from error
+        where = _option_of(str(first["loc"][0])) if first["loc"] else "these options"
+        what = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{where}: {what}, got {first['input']!r}") from error
+
+
+def _option_of(field: str) -> str:
+    """Name a config's field as the running command's user gives it: its option, or its argument in capitals."""
+    context = _context()
+    if context is None:
+        return field
+    named = {str(one.name): one for one in context.command.params}
+    # where the names differ, the option is the shorter one: draws, draws_per_epoch
+    near = sorted((name for name in named if field.startswith(name)), key=len)
+    parameter = named.get(field) or (named[near[-1]] if near else None)
+    if parameter is None:
+        return field
+    return max(parameter.opts, key=len) if parameter.param_type_name == "option" else field.upper()
+
+
+def _context() -> Any:
+    """Give the running command's context; None where a job is called without a command line."""
+    for name in ("typer._click.globals", "click.globals"):  # newer typers carry a click of their own
+        try:
+            module = import_module(name)
+        except ImportError:
+            continue
+        found = module.get_current_context(silent=True)
+        if found is not None:
+            return found
+    return None
 
 
 @contextmanager

@@ -30,9 +30,15 @@ def diagnose(
         list[str] | None,
         typer.Option(help="What reads another kind of x-ray; repeat for several.", metavar="KIND=MODEL"),
     ] = None,
+    lungs: Annotated[
+        str, typer.Option(help="What finds the lungs of frontal chests; 'none' leaves them out.")
+    ] = "lungs",
     heat_maps: Annotated[
         Path | None, typer.Option(help="Write the heat map of every finding into this folder.", metavar="DIR")
     ] = None,
+    flatten: Annotated[
+        bool, typer.Option(help="Find and straighten the x-ray in a photo before reading it.")
+    ] = True,
     jobs: Annotated[
         int | None,
         typer.Option(help="Pictures at work at a time; by default the number of cores.", min=1, max=64),
@@ -54,6 +60,8 @@ def diagnose(
         kind=kind,
         model=model,
         readers=dict(_pair(text) for text in reader or ()),
+        lungs=None if lungs == "none" else lungs,
+        flatten=flatten,
         report=report,
         heat_maps=heat_maps,
         **({} if jobs is None else {"jobs": jobs}),

@@ -1,4 +1,4 @@
-"""`radsnap evaluate gate|kind|findings|chain`."""
+"""`radsnap evaluate gate|kind|findings|lungs|chain`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    stage: Annotated[str, typer.Argument(help="gate, kind, findings or chain.")],
+    stage: Annotated[str, typer.Argument(help="gate, kind, findings, lungs or chain.")],
     manifest: Annotated[Path, typer.Argument(help="A manifest with the truth.")],
     model: Annotated[
         str | None, typer.Option(help="A model; the shipped one of the stage by default.")

@@ -23,6 +23,15 @@ def predict(
     scale: Annotated[
         str, typer.Option(help="Write each 'score' in 0 to 1, or the 'logit' before it.")
     ] = "score",
+    average: Annotated[
+        str, typer.Option(help="Average over views of each image: 'none', 'flip' (mirrored) or 'crops'.")
+    ] = "none",
+    flatten: Annotated[
+        bool,
+        typer.Option(
+            "--flatten", help="Straighten photos (domain screen or film) first, as `diagnose` does."
+        ),
+    ] = False,
     command: Annotated[
         bool, typer.Option("--command", help="MODEL is a command; it is run as 'MODEL IN.csv OUT.csv'.")
     ] = False,
@@ -47,6 +56,8 @@ def predict(
         "by": by,
         "views": views,
         "scale": scale,
+        "average": average,
+        "flatten": flatten,
         "command": command,
         "timeout_s": timeout_s,
         "batch_size": batch_size,

@@ -15,9 +15,16 @@ from radsnap.errors import UsageError
 from radsnap.jobs.benchmarking import inputs as doors
 from radsnap.jobs.benchmarking.crosscheck import agreement_rows, delong_rows, patient_rows
 from radsnap.jobs.benchmarking.inputs import DIGITAL, Inputs
-from radsnap.jobs.benchmarking.plan import Plan, plan_study
+from radsnap.jobs.benchmarking.plan import FLATTENED, Plan, plan_study
 from radsnap.jobs.benchmarking.report import write_report
-from radsnap.jobs.benchmarking.results import COLUMNS, Benchmark, Row, with_holm, with_verdicts
+from radsnap.jobs.benchmarking.results import (
+    COLUMNS,
+    Benchmark,
+    Row,
+    with_holm,
+    with_verdicts,
+    without_claims,
+)
 from radsnap.jobs.benchmarking.thresholds import (
     Cuts,
     decide_all,
@@ -35,7 +42,10 @@ __all__ = ["COLUMNS", "Benchmark", "BenchmarkConfig", "benchmark", "evaluate"]
 
 
 class BenchmarkConfig(BaseModel):
-    """What `radsnap benchmark` is told. arms and decisions_of: pairs of a domain's name and a file."""
+    """What `radsnap benchmark` is told. arms and decisions_of: pairs of a domain's name and a file.
+
+    Predictions may be folders of files. flattened: of photos that were straightened before they were read.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,6 +54,7 @@ class BenchmarkConfig(BaseModel):
     digital: tuple[Path, ...] = ()
     photo: tuple[Path, ...] = ()
     film: tuple[Path, ...] = ()
+    flattened: tuple[Path, ...] = ()
     arms: tuple[tuple[str, Path], ...] = ()
     decisions: tuple[Path, ...] = ()
     decisions_of: tuple[tuple[str, Path], ...] = ()
@@ -65,10 +76,12 @@ class BenchmarkConfig(BaseModel):
 
     def files(self) -> dict[str, tuple[Path, ...]]:
         """Give the prediction files by domain."""
-        found: dict[str, tuple[Path, ...]] = {DIGITAL: self.digital, "photo": self.photo, "film": self.film}
+        found: dict[str, tuple[Path, ...]] = {
+            DIGITAL: self.digital, "photo": self.photo, "film": self.film, FLATTENED: self.flattened,
+        }  # fmt: skip
         for arm, path in self.arms:
             found[arm] = (*found.get(arm, ()), path)
-        return {arm: paths for arm, paths in found.items() if paths}
+        return {arm: doors.unfolded(paths) for arm, paths in found.items() if paths}
 
     def decision_files(self) -> dict[str, tuple[Path, ...]]:
         """Give the decision files by domain; plain ones belong to the digital."""
@@ -106,7 +119,7 @@ def evaluate(config: BenchmarkConfig, report: Report = silent) -> Benchmark:
     rows = [_row(figure, plan, inputs.findings) for figure in figures]
     rows += agreement_rows(inputs, resamples, config.interval)
     rows += patient_rows(inputs, decided, resamples, config.interval) + delong_rows(inputs)
-    rows = with_verdicts(with_holm(rows), config.margin)
+    rows = with_verdicts(with_holm(without_claims(rows, inputs.arms)), config.margin)
     warnings = tuple(dict.fromkeys([*inputs.warnings, *warnings_of(inputs, decided)]))
     return Benchmark(config, inputs, decided, resamples, tuple(rows), warnings)
 
@@ -122,10 +135,14 @@ def read_inputs(config: BenchmarkConfig) -> Inputs:
     files, decisions = config.files(), config.decision_files()
     models = [path for paths in (files or decisions).values() for path in paths]
     if not models:
-        raise UsageError("a benchmark needs predictions; give --digital, --photo, --film or --arm NAME=FILE")
+        raise UsageError(
+            "a benchmark needs predictions; give --digital, --photo, --flattened, --film or --arm NAME=FILE"
+        )
     if config.validation and config.thresholds:
         raise UsageError("thresholds are given (--thresholds) or chosen (--validation), not both")
     findings, warnings = doors.choose_findings(config.truth, models, config.findings)
+    plain = [arm for arm in ("photo", "film") if arm in files]
+    doors.remark_straightened(files, plain, warnings)
     truth = doors.read_truth(config.truth, findings, config.uncertain)
     patients, unit = doors.patients_of(truth, config.truth)
     keys = {read_predictions(path).key for path in models} if truth.key == "image" else set()

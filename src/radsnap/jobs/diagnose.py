@@ -22,7 +22,7 @@ from radsnap.imaging import Photo, Radiograph, find_images, read_image, write_im
 from radsnap.jobs.progress import Progress, Report, silent
 from radsnap.reading.diagnosis import Diagnosis
 from radsnap.reading.heatmaps import ByteArray, overlay
-from radsnap.reading.pipeline import READERS, Pipeline, load_pipeline
+from radsnap.reading.pipeline import LUNGS, READERS, Pipeline, load_pipeline
 from radsnap.reading.report import ReportWriter, preview, render_case
 
 # A JPEG may come out at half its size or less, as long as its shorter side keeps this many pixels: more
@@ -43,6 +43,8 @@ class DiagnoseConfig(BaseModel):
     kind: str = "kind"
     model: str = str(READERS["chest_frontal"])
     readers: Mapping[str, str] = {}
+    lungs: str | None = LUNGS
+    flatten: bool = True
     report: Path | None = None
     heat_maps: Path | None = None
     jobs: int = Field(default_factory=lambda: max(2, min(8, os.cpu_count() or 2)), ge=1, le=64)
@@ -56,15 +58,24 @@ def diagnose(
     gate: str | Path = "gate",
     kind: str | Path = "kind",
     readers: Mapping[str, str | Path] | None = None,
+    lungs: str | Path | None = LUNGS,
+    flatten: bool = True,
 ) -> Diagnosis:
     """Read one picture: is it an x-ray, which, and what is seen.
 
     image: a path, a file's bytes, or pixels. Not an x-ray, or one without a reader, is a result with its
-    reason. `readers` adds networks by kind of x-ray. Networks stay loaded for the next call.
+    reason. `readers` adds networks by kind of x-ray; with `lungs` None they are not looked for.
+    `flatten`: whether the x-ray in a photo is found and straightened first. Networks stay loaded for the next call.
     Raises ImageError when the picture cannot be read, WeightsError when a model cannot.
     """
     chain = {**READERS, "chest_frontal": model, **(readers or {})}
-    pipeline = _kept_pipeline(str(gate), str(kind), tuple((name, str(path)) for name, path in chain.items()))
+    pipeline = _kept_pipeline(
+        str(gate),
+        str(kind),
+        tuple((name, str(path)) for name, path in chain.items()),
+        None if lungs is None else str(lungs),
+        flatten,
+    )
     if isinstance(image, Radiograph | Photo):
         return pipeline.diagnose(image, image.provenance.source or None, heat_maps)
     start = time.perf_counter()
@@ -86,7 +97,9 @@ def diagnose_files(config: DiagnoseConfig, report: Report = silent) -> Iterator[
         writer = stack.enter_context(ReportWriter(config.report)) if config.report else None
         if config.heat_maps is not None:
             _make_folder(config.heat_maps)
-        pipeline = load_pipeline(config.gate, config.kind, readers)
+        pipeline = load_pipeline(
+            config.gate, config.kind, readers, lungs=config.lungs, flatten=config.flatten
+        )
 
         def read(source: Path | Diagnosis) -> _Read:
             return _read(source, pipeline, config)
@@ -178,5 +191,7 @@ def _slug(name: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def _kept_pipeline(gate: str, kind: str, readers: tuple[tuple[str, str], ...]) -> Pipeline:
-    return load_pipeline(gate, kind, dict(readers))
+def _kept_pipeline(
+    gate: str, kind: str, readers: tuple[tuple[str, str], ...], lungs: str | None, flatten: bool
+) -> Pipeline:
+    return load_pipeline(gate, kind, dict(readers), lungs=lungs, flatten=flatten)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit
 
 from radsnap.errors import ManifestError, WeightsError
+from radsnap.jobs.evaluate_lungs import dice_of_rows
 from radsnap.jobs.pointing import pointing_game
 from radsnap.jobs.predict import score_manifest
 from radsnap.jobs.progress import Report, silent
@@ -37,7 +38,7 @@ from radsnap.models.runtime import Network, load, locate
 from radsnap.reading.stages import gate_threshold
 from radsnap.tables import NO_XRAY, Manifest, labels, read_manifest, sources
 
-Stage = Literal["gate", "kind", "findings", "chain"]
+Stage = Literal["gate", "kind", "findings", "lungs", "chain"]
 FEWEST_POSITIVES = 10
 FEWEST_ROWS_OF_A_KIND = 5
 
@@ -229,6 +230,22 @@ def _pointing(study: _Study, network: Network) -> list[Figure]:
     return figures
 
 
+def _lungs(manifest: Manifest, config: EvaluateConfig, report: Report) -> Evaluation:
+    """Mean Dice by source: adults' and children's masks come from different hands."""
+    found = dice_of_rows(load(config.model or "lungs"), manifest, report)
+    study = _Study(found.rows, config)
+    patients = found.rows.frame["patient_id"].to_numpy()
+    named = sources(found.rows).to_numpy()
+    figures = []
+    for name in sorted(set(named)):
+        inside = named == name
+        plan = resample(patients[inside], config.replicates, config.seed)
+        drawn = replicate([_weighted_mean(found.dice[inside])], plan.blocks())[:, 0]
+        mean = summarise(float(found.dice[inside].mean()), drawn, plan, int(inside.sum()))
+        figures.append(study.figure("dice", f"lungs, {name}", mean, int(inside.sum())))
+    return Evaluation(tuple(figures), None, found.faults, len(found.rows))
+
+
 def _weighted_mean(values: NDArray[Any]) -> Callable[[Any], Any]:
     return lambda weights: (values @ weights) / weights.sum(axis=0)
 
@@ -314,5 +331,6 @@ _STAGES: dict[str, Callable[[Manifest, EvaluateConfig, Report], Evaluation]] = {
     "gate": _gate,
     "kind": _kind,
     "findings": _findings,
+    "lungs": _lungs,
     "chain": _chain,
 }

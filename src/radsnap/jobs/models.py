@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from radsnap.errors import ImageError, UsageError, WeightsError
 from radsnap.extras import need
 from radsnap.findings import CHESTXRAY_14, known
-from radsnap.imaging import find_images, grey_level, read_image
+from radsnap.imaging import find_images, read_image
 from radsnap.jobs.progress import Progress, Report, silent
 from radsnap.models import runtime, store
 from radsnap.models.card import (
@@ -31,7 +31,7 @@ from radsnap.models.card import (
 )
 from radsnap.models.fetch import fetch
 from radsnap.models.foreign_onnx import adapt_onnx
-from radsnap.models.preprocess import to_input
+from radsnap.models.preprocess import seen, to_input
 from radsnap.models.published import Published, by_file, published
 
 if TYPE_CHECKING:
@@ -199,12 +199,11 @@ def _made(config: ImportConfig, source: Published | None, target: Path) -> _Made
     need("torch", extra="train")
     from radsnap.learn.export import to_onnx
     from radsnap.models import networks_state as states
-    from radsnap.models.networks_vit import vit_of
 
     state, values = states.read_state(config.file)
     points = _points(state.pop("op_threshs", None), source, config)
     if config.kind == "vit":
-        transformer = vit_of(state, config.heads)
+        transformer = states.vit_of(state, config.heads)
         network: nn.Module = transformer
         size_px, channels = states.vit_sizes(transformer)
         classes = _classes(config.labels, states.outputs_of(network))
@@ -338,7 +337,7 @@ def _inputs(config: ImportConfig, spec: InputSpec) -> FloatArray:
     inputs, faults = [], []
     for file in chosen:
         try:
-            inputs.append(to_input(grey_level(read_image(file, at_least_px=_DECODE_AT_LEAST_PX)), spec))
+            inputs.append(to_input(seen(read_image(file, at_least_px=_DECODE_AT_LEAST_PX), spec), spec))
         except ImageError as error:
             faults.append(str(error))
     if len(inputs) < _FEWEST_IMAGES:

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radsnap.imaging import grey_level, read_image
-from radsnap.models.preprocess import resize, to_input
+from radsnap.imaging import read_image
+from radsnap.models.preprocess import resize, seen, to_input
 from radsnap.models.runtime import Network
 from radsnap.tables import Manifest, paths
 
@@ -45,9 +45,9 @@ def pointing_game(network: Network, manifest: Manifest, finding: str) -> Pointin
         boxes = parse_boxes(manifest.frame["boxes_xywh"].iloc[row], finding)
         if not boxes:
             continue
-        grey = grey_level(read_image(path))
-        heat = network.run(to_input(grey, network.card.input)[None])["heat_maps"][0, output]
-        mask = _mask(boxes, grey.shape, network.card.input.fit)
+        picture = seen(read_image(path), network.card.input)
+        heat = network.run(to_input(picture, network.card.input)[None])["heat_maps"][0, output]
+        mask = _mask(boxes, picture.shape[:2], network.card.input.fit)
         fine = cv2.resize(heat, (_GRID_PX, _GRID_PX), interpolation=cv2.INTER_CUBIC)
         hits.append(bool(mask[np.unravel_index(int(fine.argmax()), fine.shape)]))
         chances.append(float(mask.mean()))

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -16,14 +16,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from radsnap.errors import ImageError, ManifestError, PredictionsError
-from radsnap.imaging import grey_level, read_image, read_radiograph
+from radsnap.errors import ImageError, ManifestError, PredictionsError, UsageError
+from radsnap.imaging import Photo, read_image, read_radiograph
 from radsnap.jobs.predict_command import ask_command
-from radsnap.jobs.predict_journal import Batch, Journal
+from radsnap.jobs.predict_journal import Batch, Journal, Note
 from radsnap.jobs.progress import Progress, Report, silent
-from radsnap.models.card import Card, InputSpec
-from radsnap.models.preprocess import to_input
-from radsnap.models.runtime import load
+from radsnap.models.averaging import Average, averaged
+from radsnap.models.card import Card, InputSpec, read_card
+from radsnap.models.preprocess import seen, to_input
+from radsnap.models.runtime import load, locate
+from radsnap.reading.flattening import flattened
 from radsnap.reading.stages import Runner, head_scores
 from radsnap.tables import Manifest, Predictions, by_study, paths, read_manifest, write_predictions
 from radsnap.tables.storage import write_table
@@ -32,10 +34,16 @@ FloatArray = NDArray[np.float32]
 
 # As in `diagnose`, so that both say the same of a picture: a JPEG may come out reduced, down to this side.
 _DECODE_AT_LEAST_PX = 640
+# The domains whose x-ray is looked for in the picture, and the networks that look.
+_PHOTOS = frozenset({"screen", "film"})
+_FLATTENERS = ("corners", "upright")
 
 
 class PredictConfig(BaseModel):
-    """What `radsnap predict` is told. `model` is a card, a folder, a name, or with `command` a command line."""
+    """What `radsnap predict` is told. `model` is a card, a folder, a name, or with `command` a command line.
+
+    average: test-time averaging of logits over views of each image. flatten: photos are straightened first.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,6 +53,8 @@ class PredictConfig(BaseModel):
     by: Literal["image", "study"] = "image"
     views: Literal["max", "mean"] = "mean"
     scale: Literal["score", "logit"] = "score"
+    average: Average = "none"
+    flatten: bool = False
     batch_size: int = Field(default=8, ge=1, le=1024)
     threads: int = Field(default=2, ge=1, le=64)
     command: bool = False
@@ -55,12 +65,14 @@ class PredictConfig(BaseModel):
 class Scores:
     """What a network says of a manifest's images, in its order.
 
-    image_ids: the N that could be read; logits: float32 (N, outputs); faults: id → error of those that could not.
+    image_ids: the N that could be read; logits: float32 (N, outputs); faults: id → error of those that could not;
+    notes: id → how a photo was read, where photos were to be straightened.
     """
 
     image_ids: tuple[str, ...]
     logits: FloatArray
     faults: Mapping[str, str]
+    notes: Mapping[str, Note] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,11 +95,15 @@ def score_manifest(
     *,
     threads: int = 2,
     journal: Journal | None = None,
+    average: Average = "none",
+    flatten: bool = False,
 ) -> Scores:
     """Run a network over all images of a manifest: decoding threads go ahead of the inference.
 
     An image that cannot be read becomes a fault, and the rest goes on. Batches of a journal are not run
-    again. Rows of the domain `digital` are read as radiographs, others as photos.
+    again. Rows of the domain `digital` are read as radiographs, others as photos. flatten: photos of the domains
+    `screen` and `film` are straightened first, as `diagnose` does it; without a quad, or already cropped, they are
+    read as they are, and where the corners are not sure the logits of both are averaged.
     """
     ids = manifest.frame["image_id"].tolist()
     files, domains = paths(manifest), manifest.frame["domain"].tolist()
@@ -98,10 +114,10 @@ def score_manifest(
     report(Progress(before, len(ids)))
     jobs = [(files[row], domains[row]) for number in todo for row in _rows(number, batch_size, len(ids))]
     clock, seen = time.perf_counter(), 0
-    inputs = _decoded(jobs, network.card.input, threads, ahead=2 * batch_size + threads)
+    inputs = _decoded(jobs, network.card.input, threads, 2 * batch_size + threads, flatten)
     for number in todo:
         rows = _rows(number, batch_size, len(ids))
-        done[number] = _run(network, [ids[row] for row in rows], [next(inputs) for _ in rows])
+        done[number] = _run(network, [ids[row] for row in rows], [next(inputs) for _ in rows], average)
         if journal is not None:
             journal.add(number, done[number])
         seen += len(rows)
@@ -121,6 +137,8 @@ def predict(config: PredictConfig, report: Report = silent) -> Outcome:
         raise ManifestError(f"{config.manifest}: no rows; give a manifest of at least one image")
     start = time.perf_counter()
     if config.command:
+        if config.flatten:
+            raise UsageError("--flatten needs a model that radsnap runs; a command reads its files itself")
         predictions = ask_command(
             config.model, manifest, by=config.by, views=config.views, timeout_s=config.timeout_s
         )
@@ -134,11 +152,19 @@ def predict(config: PredictConfig, report: Report = silent) -> Outcome:
         before = sum(len(batch.image_ids) + len(batch.faults) for batch in journal.done.values())
         start = time.perf_counter()
         scores = score_manifest(
-            network, manifest, report, config.batch_size, threads=config.threads, journal=journal
+            network,
+            manifest,
+            report,
+            config.batch_size,
+            threads=config.threads,
+            journal=journal,
+            average=config.average,
+            flatten=config.flatten,
         )
         seconds = time.perf_counter() - start
     predictions = _predictions(network.card, scores, manifest, config)
-    write_predictions(predictions, config.output)
+    notes = _notes(scores, predictions, manifest) if config.flatten else None
+    write_predictions(predictions, config.output, notes)
     failures = _failures(config, manifest, scores.faults)
     journal.remove()
     return Outcome(len(predictions), len(manifest) - before, before, seconds, scores.faults, failures)
@@ -162,15 +188,23 @@ def _rows(number: int, batch_size: int, total: int) -> range:
     return range(number * batch_size, min((number + 1) * batch_size, total))
 
 
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """What a network is shown of one image, (views, channels, size, size), and how a photo came to it."""
+
+    views: FloatArray
+    note: Note | None = None
+
+
 def _decoded(
-    jobs: Sequence[tuple[Path, str]], spec: InputSpec, threads: int, ahead: int
-) -> Iterator[FloatArray | ImageError]:
+    jobs: Sequence[tuple[Path, str]], spec: InputSpec, threads: int, ahead: int, flatten: bool = False
+) -> Iterator[_Shown | ImageError]:
     """Give inputs in order; threads keep `ahead` of them ready, so that memory does not grow with their number."""
     with ThreadPoolExecutor(threads) as pool:
-        pending: deque[Future[FloatArray | ImageError]] = deque()
+        pending: deque[Future[_Shown | ImageError]] = deque()
         try:
             for file, domain in jobs:
-                pending.append(pool.submit(_input, file, domain, spec))
+                pending.append(pool.submit(_input, file, domain, spec, flatten))
                 if len(pending) > ahead:
                     yield pending.popleft().result()
             while pending:
@@ -180,28 +214,52 @@ def _decoded(
                 future.cancel()
 
 
-def _input(file: Path, domain: str, spec: InputSpec) -> FloatArray | ImageError:
-    read = read_radiograph if domain == "digital" else read_image
+def _input(file: Path, domain: str, spec: InputSpec, flatten: bool) -> _Shown | ImageError:
+    # a raster read as a radiograph has lost its colours
+    read = read_radiograph if domain == "digital" and spec.pixels == "grey" else read_image
     try:
-        return to_input(grey_level(read(file, at_least_px=max(_DECODE_AT_LEAST_PX, spec.size_px))), spec)
+        image = read(file, at_least_px=max(_DECODE_AT_LEAST_PX, spec.size_px))
+        if flatten and domain in _PHOTOS and isinstance(image, Photo):
+            return _straightened(image, spec)
+        return _Shown(to_input(seen(image, spec), spec)[None])
     except ImageError as error:
         return error
 
 
-def _run(network: Runner, ids: Sequence[str], inputs: Sequence[FloatArray | ImageError]) -> Batch:
+def _straightened(photo: Photo, spec: InputSpec) -> _Shown:
+    """Show a photo as the pipeline does: its straightened x-ray, or where that is not sure both, or itself."""
+    flat = flattened(photo)
+    if flat is None:
+        return _Shown(to_input(seen(photo, spec), spec)[None], Note("as it is", None))
+    confidence = round(float(flat.quad.confidence), 6)
+    straight = to_input(seen(flat.straight.radiograph, spec), spec)
+    if flat.quad.sure:
+        return _Shown(straight[None], Note("straightened", confidence))
+    whole = to_input(seen(photo, spec), spec)
+    return _Shown(np.stack([whole, straight]), Note("averaged", confidence))
+
+
+def _run(
+    network: Runner, ids: Sequence[str], inputs: Sequence[_Shown | ImageError], average: Average
+) -> Batch:
     faults = {one: str(got) for one, got in zip(ids, inputs, strict=True) if isinstance(got, ImageError)}
-    good = [got for got in inputs if not isinstance(got, ImageError)]
+    good = {one: got for one, got in zip(ids, inputs, strict=True) if not isinstance(got, ImageError)}
     logits = np.zeros((0, network.card.outputs), dtype=np.float32)
     if good:
-        logits = network.run(np.stack(good))["logits"]
-    return Batch(tuple(one for one in ids if one not in faults), logits, faults)
+        views = np.concatenate([got.views for got in good.values()])
+        said = averaged(lambda view: network.run(view)["logits"], views, average)
+        ends = np.cumsum([len(got.views) for got in good.values()])[:-1]
+        logits = np.stack([part.mean(axis=0, dtype=np.float32) for part in np.split(said, ends)])
+    notes = {one: got.note for one, got in good.items() if got.note is not None}
+    return Batch(tuple(good), logits, faults, notes)
 
 
 def _joined(batches: Sequence[Batch], outputs: int) -> Scores:
     ids = tuple(one for batch in batches for one in batch.image_ids)
     parts = [batch.logits.reshape(-1, outputs) for batch in batches]
     logits = np.concatenate([np.zeros((0, outputs), dtype=np.float32), *parts])
-    return Scores(ids, logits, {one: fault for batch in batches for one, fault in batch.faults.items()})
+    faults = {one: fault for batch in batches for one, fault in batch.faults.items()}
+    return Scores(ids, logits, faults, {one: note for batch in batches for one, note in batch.notes.items()})
 
 
 def _predictions(card: Card, scores: Scores, manifest: Manifest, config: PredictConfig) -> Predictions:
@@ -219,6 +277,20 @@ def _predictions(card: Card, scores: Scores, manifest: Manifest, config: Predict
     frame = pd.DataFrame(values, index=pd.Index(scores.image_ids, name="image"), columns=column_names(card))
     predictions = Predictions(frame, "image", card.name)
     return by_study(predictions, config.views, manifest) if config.by == "study" else predictions
+
+
+def _notes(scores: Scores, predictions: Predictions, manifest: Manifest) -> pd.DataFrame:
+    """Lay out how photos were read, a row a prediction; a study's is of all its photos, and its least confidence."""
+    blank = Note("", None)
+    found = [scores.notes.get(one, blank) for one in scores.image_ids]
+    index = pd.Index(scores.image_ids)
+    how = pd.Series([note.flatten for note in found], index)
+    sure = pd.Series([note.confidence for note in found], index, dtype=np.float64)
+    if predictions.key == "study":
+        study = manifest.frame.set_index("image_id")["study_id"].loc[index].to_numpy()
+        how = how.groupby(study).agg(lambda words: "+".join(sorted(set(words) - {""})))
+        sure = sure.groupby(study).min()
+    return pd.DataFrame({"flatten": how, "confidence": sure}).loc[predictions.frame.index]
 
 
 def _failures(config: PredictConfig, manifest: Manifest, faults: Mapping[str, str]) -> Path | None:
@@ -239,7 +311,9 @@ def _beside(output: Path, ending: str) -> Path:
 
 def _key(card: Card, manifest: Manifest, config: PredictConfig) -> str:
     """Name what partial results depend on: weights and their input, images in their order, and the batches."""
-    digest = hashlib.sha256(f"{card.sha256}|{card.input.model_dump_json()}|{config.batch_size}|".encode())
+    flatten = [read_card(locate(name)).sha256 for name in _FLATTENERS] if config.flatten else []
+    how = f"{card.input.model_dump_json()}|{config.batch_size}|{config.average}|{','.join(flatten)}"
+    digest = hashlib.sha256(f"{card.sha256}|{how}|".encode())
     for column in ("image_id", "path", "domain"):
         digest.update("\n".join(manifest.frame[column]).encode() + b"\0")
     digest.update(str(manifest.root.resolve()).encode())

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,24 @@ FloatArray = NDArray[np.float32]
 _SYNC_EVERY_S = 2.0
 
 
+class Note(NamedTuple):
+    """How a photo was read: `straightened`, `averaged` or `as it is`, and how sure its corners were, if any were found."""
+
+    flatten: str
+    confidence: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """The result of one batch of rows: the ids that were scored, their logits (n, outputs), and the faults by id."""
+    """The result of one batch of rows: the ids that were scored, their logits (n, outputs), and the faults by id.
+
+    notes: id → how a photo was read, of those that were looked at for their corners.
+    """
 
     image_ids: tuple[str, ...]
     logits: FloatArray
     faults: Mapping[str, str]
+    notes: Mapping[str, Note] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -69,7 +80,7 @@ class Journal:
     def add(self, number: int, batch: Batch) -> None:
         """Keep a batch; it is on the disk a moment later, whatever happens to this process."""
         rows = [[one, *map(float, row)] for one, row in zip(batch.image_ids, batch.logits, strict=True)]
-        self._write({"batch": number, "rows": rows, "faults": dict(batch.faults)})
+        self._write({"batch": number, "rows": rows, "faults": dict(batch.faults), "notes": dict(batch.notes)})
         self.done[number] = batch
 
     def remove(self) -> None:
@@ -107,4 +118,8 @@ class Journal:
 def _batch(entry: dict[str, Any]) -> Batch:
     ids = tuple(str(row[0]) for row in entry["rows"])
     logits = np.array([row[1:] for row in entry["rows"]], dtype=np.float32)
-    return Batch(ids, logits, {str(k): str(v) for k, v in entry["faults"].items()})
+    notes = {
+        str(k): Note(str(how), None if sure is None else float(sure))
+        for k, (how, sure) in entry["notes"].items()
+    }
+    return Batch(ids, logits, {str(k): str(v) for k, v in entry["faults"].items()}, notes)

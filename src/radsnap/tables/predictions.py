@@ -67,8 +67,11 @@ def read_predictions(
     return Predictions(pd.DataFrame(scores, index=pd.Index(ids, name=key)), key, name)
 
 
-def write_predictions(predictions: Predictions, path: str | Path) -> None:
-    """Write predictions (CSV or Parquet), whole or not at all; numbers come back bit for bit."""
+def write_predictions(predictions: Predictions, path: str | Path, beside: pd.DataFrame | None = None) -> None:
+    """Write predictions (CSV or Parquet), whole or not at all; numbers come back bit for bit.
+
+    beside: further columns, of the same rows. Raises PredictionsError where a column of both has one name.
+    """
     frame = predictions.frame
     bad = ~np.isfinite(frame.to_numpy(dtype=np.float64))
     if bad.any():
@@ -77,6 +80,13 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
             f"'{frame.index[row]}' has {frame.iloc[row, column]} for '{frame.columns[column]}'; "
             "a prediction is a finite number"
         )
+    if beside is not None:
+        twice = sorted(set(beside.columns) & set(frame.columns))
+        if twice:
+            raise PredictionsError(
+                f"'{twice[0]}' is a finding and a column beside the findings; rename the finding"
+            )
+        frame = frame.join(beside)
     write_table(frame.rename_axis(f"{predictions.key}_id").reset_index(), Path(path))
 
 

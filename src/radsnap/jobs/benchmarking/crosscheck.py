@@ -9,7 +9,7 @@ import numpy as np
 
 from radsnap import measure
 from radsnap.jobs.benchmarking.inputs import DIGITAL, Floats, Inputs, Table
-from radsnap.jobs.benchmarking.plan import FLIPS_PER_PATIENT, Label, main_arms, turned
+from radsnap.jobs.benchmarking.plan import FLIPS_PER_PATIENT, Label, compared, main_arms, turned
 from radsnap.jobs.benchmarking.results import Row
 from radsnap.jobs.benchmarking.thresholds import Decided
 from radsnap.measure import Cell, Contrast, Estimate, Interval, Resamples, Undefined
@@ -33,14 +33,14 @@ def patient_rows(
     """Estimate the share of patients for whom the decision on any finding turns."""
     labels: list[Label] = []
     marks: list[Floats] = []
-    for arm in inputs.arms:
-        for model in inputs.models if arm != DIGITAL else ():
-            pair = turned(inputs, decided, model, arm)
+    for arm, base in compared(inputs.arms):
+        for model in inputs.models:
+            pair = turned(inputs, decided, model, arm, base)
             if pair is not None:
                 known = ~np.isnan(pair.values).all(axis=1)
                 any_turned = (pair.values == 1).any(axis=1).astype(np.float64)
                 marks.append(inputs.by_patient(np.where(known, any_turned, np.nan)))
-                labels.append(Label(model, "difference", f"{arm}-{DIGITAL}", FLIPS_PER_PATIENT))
+                labels.append(Label(model, "difference", f"{arm}-{base}", FLIPS_PER_PATIENT))
     if not labels:
         return []
     # The truth plays no part in a positive rate.
@@ -58,13 +58,13 @@ def patient_rows(
 def delong_rows(inputs: Inputs) -> list[Row]:
     """Cross-check the differences of AUROC by DeLong's test."""
     pairs: list[tuple[Label, Table, Table]] = []
-    digital = inputs.scores.get(DIGITAL, {})
+    for arm, base in compared(list(inputs.scores)):
+        before = inputs.scores[base]
+        for model, table in inputs.scores[arm].items():
+            if model in before:
+                label = Label(model, "difference", f"{arm}-{base}", "AUROC (DeLong)", "arms")
+                pairs.append((label, table, before[model]))
     for arm, tables in inputs.scores.items():
-        for model, table in tables.items():
-            if arm != DIGITAL and model in digital:
-                domain = f"{arm}-{DIGITAL}"
-                label = Label(model, "difference", domain, "AUROC (DeLong)", "arms")
-                pairs.append((label, table, digital[model]))
         for a, b in combinations(tables, 2) if arm in main_arms(inputs.arms) else ():
             label = Label(f"{a} - {b}", "difference", arm, "AUROC (DeLong)", "models")
             pairs.append((label, tables[a], tables[b]))

@@ -8,13 +8,14 @@ import numpy as np
 
 from radsnap import measure
 from radsnap.jobs.benchmarking.inputs import DIGITAL, Table
-from radsnap.jobs.benchmarking.plan import READERS_MEAN, main_arms, sweeps
+from radsnap.jobs.benchmarking.plan import NO_LOSS, READERS_MEAN, WON_BACK, compared, main_arms, sweeps
 from radsnap.jobs.benchmarking.results import Benchmark
 from radsnap.measure import MEAN, Estimate, Undefined, plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NO_FIGURE = "no figure"
 Key = tuple[str, str, str, str]  # subject, domain, measure, finding
 
 
@@ -24,10 +25,12 @@ def figures_of(result: Benchmark) -> dict[str, tuple[Figure, str]]:
     drawn = {
         "roc": _roc(result),
         "drops": _drops(result, found),
+        "won_back": _won_back(result, found),
         "readers": _against_readers(result, found),
         "reliability": _reliability(result),
         "flips": _flips(result),
         "sweeps": _sweeps(result, found),
+        "selective": _selective(result),
     }
     return {name: one for name, one in drawn.items() if one is not None}
 
@@ -83,7 +86,7 @@ def _reader_points(
 
 
 def _drops(result: Benchmark, found: dict[Key, Estimate]) -> tuple[Figure, str] | None:
-    domains = [f"{arm}-{DIGITAL}" for arm in main_arms(result.inputs.arms) if arm != DIGITAL]
+    domains = [f"{arm}-{base}" for arm, base in compared(main_arms(result.inputs.arms))]
     lines = [(model, domain) for model in result.inputs.models for domain in domains]
     panels: dict[str, list[plots.Bar]] = {}
     for name in ("AUROC", "MCC"):
@@ -99,8 +102,47 @@ def _drops(result: Benchmark, found: dict[Key, Estimate]) -> tuple[Figure, str] 
             panels[f"change in {name}, mean over findings"] = bars
     if not panels:
         return None
-    caption = "Change from digital, mean over findings, with 95 % intervals; left of the line is a loss."
+    since = (
+        "digital" if all(domain.endswith(f"-{DIGITAL}") for domain in domains) else "the domain named second"
+    )
+    caption = f"Change from {since}, mean over findings, with 95 % intervals; left of the line is a loss."
     return plots.forest_figure(panels), caption
+
+
+def _won_back(result: Benchmark, found: dict[Key, Estimate]) -> tuple[Figure, str] | None:
+    domains = [f"{arm}-{base}" for arm, base in compared(main_arms(result.inputs.arms)) if base != DIGITAL]
+    lines = [(model, domain) for model in result.inputs.models for domain in domains]
+    panels: dict[str, list[plots.Bar]] = {}
+    for name in WON_BACK.values():
+        bars = [
+            plots.Bar(
+                model if len(domains) == 1 else f"{model}, {domain}",
+                found.get((model, domain, name, MEAN)),
+                domains.index(domain) + 1,
+                _gap(result, model, domain, name),
+            )
+            for model, domain in lines
+        ]
+        if any(bar.estimate for bar in bars):
+            panels[name] = bars
+    if not panels:
+        return None
+    caption = (
+        "What straightening photos wins back of what they lost, mean over findings, with 95 % intervals; 1 is all. "
+        f"'{NO_LOSS}': the interval of the loss holds 0."
+    )
+    return plots.forest_figure(panels), caption
+
+
+def _gap(result: Benchmark, *wanted: str) -> str:
+    """Say why a figure (subject, domain, measure) of the mean is not there."""
+    for row in result.rows:
+        label = row.label
+        if (label.subject, label.domain, label.measure) == wanted and row.finding == MEAN:
+            return (
+                NO_LOSS if isinstance(row.result, Undefined) and NO_LOSS in row.result.reason else NO_FIGURE
+            )
+    return NO_FIGURE
 
 
 def _against_readers(result: Benchmark, found: dict[Key, Estimate]) -> tuple[Figure, str] | None:
@@ -141,10 +183,8 @@ def _pooled(result: Benchmark, table: Table) -> tuple[np.ndarray, np.ndarray]:
 
 def _flips(result: Benchmark) -> tuple[Figure, str] | None:
     shares: dict[str, dict[str, tuple[float, float]]] = {}
-    before = result.decided.get(DIGITAL, {})
-    for arm in main_arms(result.inputs.arms):
-        if arm == DIGITAL:
-            continue
+    for arm, base in compared(main_arms(result.inputs.arms)):
+        before = result.decided[base]
         for model, after in result.decided[arm].items():
             if model not in before:
                 continue
@@ -153,10 +193,31 @@ def _flips(result: Benchmark) -> tuple[Figure, str] | None:
             turned = measure.flips(kept[0], kept[1])
             if not isinstance(turned, Undefined):
                 share = (turned.to_positive / turned.studies, turned.to_negative / turned.studies)
-                shares.setdefault(f"{arm}-{DIGITAL}", {})[model] = share
+                shares.setdefault(f"{arm}-{base}", {})[model] = share
     if not shares:
         return None
-    return plots.flips_figure(shares), "Decisions that turn from digital, all findings together."
+    return plots.flips_figure(shares), "Decisions that turn between domains, all findings together."
+
+
+def _selective(result: Benchmark) -> tuple[Figure, str] | None:
+    curves: dict[str, dict[str, measure.RiskCurve]] = {}
+    for arm in main_arms(result.inputs.arms):
+        for model, table in result.inputs.scores.get(arm, {}).items():
+            decisions = result.decided[arm].get(model)
+            if table.confidence is None or decisions is None:
+                continue
+            wrong = np.abs(decisions.values - result.inputs.truth)
+            study, column = np.nonzero(~np.isnan(wrong) & ~np.isnan(table.confidence)[:, None])
+            curve = measure.selective_risk(wrong[study, column], table.confidence[study])
+            if not isinstance(curve, Undefined):
+                curves.setdefault(arm, {})[model] = curve
+    if not curves:
+        return None
+    return plots.selective_figure(curves), (
+        "Share of wrong decisions, all findings together, when the studies of least confidence are left out; at the "
+        "right all are kept. Area: its mean over the shares kept, lower is better. Studies without a confidence are "
+        "not counted."
+    )
 
 
 def _sweeps(result: Benchmark, found: dict[Key, Estimate]) -> tuple[Figure, str] | None:

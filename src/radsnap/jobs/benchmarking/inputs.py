@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from radsnap.errors import PredictionsError, UsageError
 from radsnap.findings import FINDINGS, known
 from radsnap.tables.predictions import Predictions, by_study, read_predictions
-from radsnap.tables.storage import read_text
+from radsnap.tables.storage import SUFFIXES, read_text
 
 Floats = NDArray[np.float64]
 Views = Literal["max", "mean"]
 Uncertain = Literal["ones", "zeros", "ignore"]
 DIGITAL = "digital"
+# A column of predictions that says how far each row may be trusted, by rank.
+CONFIDENCE = ("confidence", "quality")
 _PATIENT = re.compile(r"^(patient\d+)/study")
 
 
@@ -35,6 +37,7 @@ class Table:
     missing: tuple[str, ...]
     extra: Predictions  # all its rows: validation studies may be among them
     combined: bool = False  # from images to studies
+    confidence: Floats | None = None  # (n,), higher is surer, NaN where a study has none
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +90,21 @@ class Inputs:
         return sorted(found, key=lambda arm: arm != DIGITAL)
 
 
+def unfolded(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Put for each folder the predictions in it, by name: tables that no job named decisions or failures."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [one for one in sorted(path.iterdir()) if one.name.endswith((*SUFFIXES, ".csv.gz"))]
+        kept = [one for one in inside if not one.name.split(".")[0].endswith(("_decisions", "_failures"))]
+        if not kept:
+            raise UsageError(f"{path}: no predictions (.csv, .csv.gz or .parquet) in this folder")
+        found += kept
+    return tuple(found)
+
+
 def sha256_of(path: Path) -> str:
     """Hash a file."""
     with path.open("rb") as file:
@@ -133,6 +151,16 @@ def _columns(path: Path) -> tuple[str, ...]:
 def _columns_of(path: Path, state: tuple[int, int] | None) -> tuple[str, ...]:
     """Read a file's header once for each state of the file."""
     return tuple(map(str, read_text(path, PredictionsError).columns))
+
+
+def remark_straightened(
+    files: dict[str, tuple[Path, ...]], plain: Iterable[str], warnings: list[str]
+) -> None:
+    """Warn of files of plain arms whose photos were straightened, as a column `flatten` says."""
+    for arm in plain:
+        for path in files[arm]:
+            if "flatten" in _columns(path):
+                warnings.append(f"{path} ({arm}) was predicted with --flatten; give it by --flattened")
 
 
 def some(names: Sequence[str], most: int = 3) -> str:
@@ -230,16 +258,30 @@ class Join:
             warnings.append(f"{path} has no column {some(absent)}; it is not measured there")
         missing = tuple(f"no column '{f}' in {path.name}" if f in absent else "" for f in self.findings)
         values = frame.reindex(columns=list(self.findings)).to_numpy(dtype=np.float64)
-        return Table(table.name, values, missing, table, images)
+        confidence = None if binary else self._confidence(path, warnings)
+        return Table(table.name, values, missing, table, images, confidence)
 
-    def _same_key(self, table: Predictions, path: Path) -> Predictions:
+    def _confidence(self, path: Path, warnings: list[str]) -> Floats | None:
+        """Read a column of confidence, or of quality; a study of several images is as sure as the least of them."""
+        column = next((one for one in CONFIDENCE if one in _columns(path)), None)
+        if column is None:
+            return None
+        try:
+            table = read_predictions(path, [column], blank="unknown")
+        except PredictionsError as error:
+            warnings.append(f"{path}: column '{column}' is left out: {error}")
+            return None
+        least = self._same_key(Predictions(-table.frame, table.key, table.name), path, "max").frame
+        return np.asarray(-least.reindex(list(self.ids))[column].to_numpy(dtype=np.float64))
+
+    def _same_key(self, table: Predictions, path: Path, views: Views | None = None) -> Predictions:
         if table.key == self.key:
             return table
         if self.key == "image":
             raise PredictionsError(
                 f"{path}: its rows are studies, the truth's are images; give truth by study, with a column Study"
             )
-        return by_study(table, self.views)
+        return by_study(table, views or self.views)
 
     def _remark_gaps(self, frame: pd.DataFrame, table: Predictions, path: Path, warnings: list[str]) -> None:
         given = set(map(str, table.frame.index))

@@ -9,7 +9,7 @@ import scipy
 
 import radsnap
 from radsnap.jobs.benchmarking.inputs import some
-from radsnap.jobs.benchmarking.plan import RELATIVE, UNDER_ROC
+from radsnap.jobs.benchmarking.plan import RELATIVE, UNDER_ROC, WON_BACK
 from radsnap.jobs.benchmarking.results import Benchmark
 
 
@@ -65,6 +65,12 @@ def _intervals_words(result: Benchmark) -> str:
         words += (
             " A relative drop is the loss as a share of the digital value; over findings and levels it is the "
             "mean loss as a share of the mean value."
+        )
+    if any(row.label.measure in WON_BACK.values() for row in result.rows):
+        words += (
+            " The share of a loss won back is the gain of straightened photos over photos as they are, over the loss "
+            "of these against digital, on the studies that all three have and under the same resamples; it is given "
+            "where the interval of the loss lies wholly on the side of a loss."
         )
     return words
 

@@ -37,7 +37,11 @@ READERS_MEAN = "readers' mean"
 UNDER_ROC = "readers under ROC"
 FLIPS_PER_PATIENT = "flips per patient"
 RELATIVE = {name: f"relative drop in {name}" for name in ("AUROC", "MCC")}
+WON_BACK = {name: f"share of the lost {name} won back" for name in ("AUROC", "MCC")}
+NO_LOSS = "no loss shown"
 CORRUPTION, RELATIVE_CORRUPTION = "corruption error", "relative corruption error"
+# Photos straightened before they were read: `flattened` are those of `photo`, `film-flattened` those of `film`.
+FLATTENED = "flattened"
 _LEVEL = re.compile(r"^(?P<effect>.+)-(?P<level>\d+)$")
 
 
@@ -126,9 +130,10 @@ def plan_study(
         decisions = Decided(table.values, table.missing, ("",) * len(table.missing))
         _decide(plan, reader, "reader", DIGITAL, decisions)
     _readers_mean(plan, inputs)
-    for arm in inputs.arms:
-        if arm != DIGITAL and DIGITAL in inputs.arms:
-            _between_arms(plan, inputs, arm, decided)
+    for arm, base in compared(inputs.arms):
+        _between_arms(plan, inputs, arm, base, decided)
+        if base != DIGITAL and DIGITAL in inputs.arms:
+            _won_back(plan, inputs, arm, base)
     for arm in main_arms(inputs.arms):
         _against_readers(plan, inputs, arm)
         _between_models(plan, inputs, arm)
@@ -178,17 +183,19 @@ def _readers_mean(plan: Plan, inputs: Inputs) -> None:
         plan.add(label, *_readers(inputs, name, 1.0), difference=False)
 
 
-def _between_arms(plan: Plan, inputs: Inputs, arm: str, decided: Mapping[str, Mapping[str, Decided]]) -> None:
-    domain = f"{arm}-{DIGITAL}"
+def _between_arms(
+    plan: Plan, inputs: Inputs, arm: str, base: str, decided: Mapping[str, Mapping[str, Decided]]
+) -> None:
+    domain = f"{arm}-{base}"
     for model in inputs.models:
         for name in (*SCORED, *DECIDED):
-            here, there = (Label(model, "model", one, name) for one in (arm, DIGITAL))
+            here, there = (Label(model, "model", one, name) for one in (arm, base))
             plan.add(Label(model, "difference", domain, name, "arms"), (here, 1.0), (there, -1.0))
-        for name, relative in RELATIVE.items():
+        for name, relative in RELATIVE.items() if base == DIGITAL else ():
             here, there = (Label(model, "model", one, name) for one in (arm, DIGITAL))
             label = Label(model, "difference", domain, relative, "arms")
             plan.add_share(label, [(there, 1.0), (here, -1.0)], [(there, 1.0)], _no_share(name))
-        pair = turned(inputs, decided, model, arm)
+        pair = turned(inputs, decided, model, arm, base)
         if pair is not None:
             label = Label(model, "difference", domain, "flips")
             plan.add_cell(label, measure.positive_rate, pair.values, pair.missing)
@@ -197,15 +204,24 @@ def _between_arms(plan: Plan, inputs: Inputs, arm: str, decided: Mapping[str, Ma
             plan.add_cell(label, measure.positive_rate, patients, pair.missing)
 
 
+def _won_back(plan: Plan, inputs: Inputs, arm: str, base: str) -> None:
+    """Compare what straightening gains with what the photos had lost."""
+    for model in inputs.models:
+        for name, share in WON_BACK.items():
+            after, before, clean = (Label(model, "model", one, name) for one in (arm, base, DIGITAL))
+            label = Label(model, "difference", f"{arm}-{base}", share, "arms")
+            plan.add_share(label, [(after, 1.0), (before, -1.0)], [(clean, 1.0), (before, -1.0)], NO_LOSS)
+
+
 def _no_share(name: str) -> str:
     return f"the digital {name} is 0 or below, so nothing is a share of it"
 
 
 def turned(
-    inputs: Inputs, decided: Mapping[str, Mapping[str, Decided]], model: str, arm: str
+    inputs: Inputs, decided: Mapping[str, Mapping[str, Decided]], model: str, arm: str, base: str
 ) -> Decided | None:
-    """Mark the decisions of an arm that differ from the digital ones, where the truth is known."""
-    after, before = (decided.get(one, {}).get(model) for one in (arm, DIGITAL))
+    """Mark the decisions of an arm that differ from those of its base, where the truth is known."""
+    after, before = (decided.get(one, {}).get(model) for one in (arm, base))
     if after is None or before is None:
         return None
     missing = tuple(a or b for a, b in zip(after.missing, before.missing, strict=True))
@@ -281,6 +297,18 @@ def sweeps(arms: list[str]) -> dict[str, tuple[str, ...]]:
         for effect, levels in found.items()
         if len(levels) > 1
     }
+
+
+def compared(arms: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair the arms whose change is measured: each with digital, and straightened photos with the photos themselves."""
+    with_digital = [(arm, DIGITAL) for arm in arms if arm != DIGITAL and DIGITAL in arms]
+    return with_digital + [(arm, base) for arm in arms if (base := straightened_of(arm, arms)) is not None]
+
+
+def straightened_of(arm: str, arms: Sequence[str]) -> str | None:
+    """Name the arm whose photos an arm's are, straightened; None where there is none."""
+    bases = ("photo", "film") if arm == FLATTENED else (arm.removesuffix(f"-{FLATTENED}"),)
+    return next((base for base in bases if base in arms and base != arm), None)
 
 
 def main_arms(arms: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from radsnap import measure
-from radsnap.jobs.benchmarking.inputs import Inputs
-from radsnap.jobs.benchmarking.plan import Label
+from radsnap.jobs.benchmarking.inputs import DIGITAL, Inputs
+from radsnap.jobs.benchmarking.plan import NO_LOSS, WON_BACK, Label, straightened_of
 from radsnap.jobs.benchmarking.thresholds import Decided
 from radsnap.measure import Estimate, Resamples, Undefined
 
@@ -76,6 +77,27 @@ def with_holm(rows: list[Row]) -> list[Row]:
         p = [found.p for found in (rows[i].result for i in members) if isinstance(found, Estimate)]
         for i, corrected in zip(members, measure.holm(np.array(p, dtype=np.float64)), strict=True):
             made[i] = replace(rows[i], p_holm=float(corrected), family=len(members))
+    return made
+
+
+def without_claims(rows: list[Row], arms: Sequence[str]) -> list[Row]:
+    """Take back the shares of a loss won back where the loss itself may be none: its interval does not lie below 0."""
+    domains = {f"{arm}-{base}": f"{base}-{DIGITAL}" for arm in arms if (base := straightened_of(arm, arms))}
+    names = {share: name for name, share in WON_BACK.items()}
+    changes = {
+        (row.label.subject, row.label.domain, row.label.measure, row.finding): row.result
+        for row in rows
+        if row.label.kind == "arms"
+    }
+    made = []
+    for row in rows:
+        label = row.label
+        if label.measure in names and label.domain in domains:
+            domain, name = domains[label.domain], names[label.measure]
+            change = changes[label.subject, domain, name, row.finding]
+            if isinstance(change, Estimate) and not change.high < 0:
+                row = replace(row, result=Undefined(f"{NO_LOSS}: {domain} of {name} is {change}"))
+        made.append(row)
     return made
 
 

@@ -13,14 +13,17 @@ from radsnap.jobs.benchmarking.plan import (
     BETWEEN_MODELS,
     CORRUPTION,
     FLIPS_PER_PATIENT,
+    NO_LOSS,
     READERS_MEAN,
     RELATIVE,
     RELATIVE_CORRUPTION,
     UNDER_ROC,
+    WON_BACK,
+    compared,
     sweeps,
 )
 from radsnap.jobs.benchmarking.results import Benchmark, Row
-from radsnap.measure import MEAN, Estimate, Undefined
+from radsnap.measure import MEAN, Undefined
 
 GAP = "–"
 OTHERS = (
@@ -41,7 +44,7 @@ class Sheet:
 
 def sheets_of(result: Benchmark) -> list[Sheet]:
     """Lay out the tables of the report."""
-    domains = [f"{arm}-{DIGITAL}" for arm in result.inputs.arms if arm != DIGITAL]
+    domains = [f"{arm}-{base}" for arm, base in compared(result.inputs.arms)]
     domains += [f"{effect} (mean of levels)-{DIGITAL}" for effect in sweeps(result.inputs.arms)]
     effects, arms = list(sweeps(result.inputs.arms)), result.inputs.arms
     everyone = ("model", "reader", READERS_MEAN)
@@ -53,7 +56,10 @@ def sheets_of(result: Benchmark) -> list[Sheet]:
         _sheet(result, UNDER_ROC, "Readers under the ROC curve", arms, ("model",)),
         _sheet(result, "AUROC", "Change in AUROC between domains", domains, change, kinds),
         _sheet(result, "MCC", "Change in MCC between domains", domains, change, kinds),
-        *(_sheet(result, name, _capital(name), domains, change, kinds) for name in RELATIVE.values()),
+        *(
+            _sheet(result, name, _capital(name), domains, change, kinds)
+            for name in (*RELATIVE.values(), *WON_BACK.values())
+        ),
         _sheet(result, "flips", "Share of decisions that turn", domains, change, kinds),
         _sheet(
             result,
@@ -117,7 +123,7 @@ def _sheet(
         if fits and (kinds is None or label.kind in kinds) and row.finding in findings:
             cells.setdefault((label.subject, label.domain), {})[row.finding] = row
     ordered = sorted(cells.items(), key=lambda item: domains.index(item[0][1]))
-    if not any(isinstance(row.result, Estimate) for by in cells.values() for row in by.values()):
+    if not any(cell_text(row) != GAP for by in cells.values() for row in by.values()):
         return Sheet(title, "", (), ())
     lines = tuple(
         (subject, domain, *(cell_text(by[finding]) if finding in by else "" for finding in findings))
@@ -138,14 +144,19 @@ def _note(name: str, tested: bool) -> str:
     }.get(name, "Value (95 % interval).")
     if name in RELATIVE.values():
         note = "The loss as a share of the digital value (95 % interval); above 0 is a loss."
+    if name in WON_BACK.values():
+        note = (
+            "What straightening gains over the photos as they are, as a share of what these lose against digital "
+            f"(95 % interval). '{NO_LOSS}': the interval of the loss holds 0, so there is nothing to win back."
+        )
     return note + (" p is two-sided, p(Holm) corrected." if tested else "")
 
 
 def cell_text(row: Row) -> str:
-    """Print one figure: value, interval, p-values; a dash where it is undefined."""
+    """Print one figure: value, interval, p-values; a dash, or that no loss is shown, where it is undefined."""
     found = row.result
     if isinstance(found, Undefined):
-        return GAP
+        return NO_LOSS if found.reason.startswith(NO_LOSS) else GAP
     digits = 0 if row.label.measure == UNDER_ROC and row.finding != MEAN else 3
     text = f"{found.value:.{digits}f}"
     if not math.isnan(found.low):

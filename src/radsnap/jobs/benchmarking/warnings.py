@@ -6,7 +6,8 @@ from itertools import combinations
 
 import numpy as np
 
-from radsnap.jobs.benchmarking.inputs import DIGITAL, Inputs, Table, some
+from radsnap.jobs.benchmarking.inputs import Inputs, Table, some
+from radsnap.jobs.benchmarking.plan import FLATTENED, compared, straightened_of
 from radsnap.jobs.benchmarking.thresholds import Decided
 
 FEW_POSITIVES = 10
@@ -33,19 +34,17 @@ def warnings_of(inputs: Inputs, decided: dict[str, dict[str, Decided]]) -> list[
 
 
 def _without_partner(inputs: Inputs) -> list[str]:
-    """Name models that one domain has and digital has not, or the other way round: no change is measured."""
-    digital = inputs.scores.get(DIGITAL, {})
+    """Name models that one of two compared domains lacks: no change is measured."""
     found = []
-    for arm, tables in inputs.scores.items():
-        if arm == DIGITAL or not digital:
-            continue
-        for here, there, gap in ((tables, digital, DIGITAL), (digital, tables, arm)):
-            alone = [name for name in here if name not in there]
+    for pair in compared(list(inputs.scores)):
+        for where, gap in (pair, pair[::-1]):
+            alone = [name for name in inputs.scores[where] if name not in inputs.scores[gap]]
             if alone:
-                where = arm if gap == DIGITAL else DIGITAL
                 found.append(
                     f"{some(alone, 8)} ({where}) has no {gap} predictions of that name: no change is measured"
                 )
+    if FLATTENED in inputs.arms and straightened_of(FLATTENED, inputs.arms) is None:
+        found.append("no photos as they are beside the flattened ones: what is won back is not measured")
     return found
 
 

@@ -1,0 +1,205 @@
+"""`radsnap serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from radsnap.errors import UsageError
+
+if TYPE_CHECKING:
+    from radsnap.serving.certificate import Certificate
+    from radsnap.web.messenger import Messenger
+    from radsnap.web.settings import Settings
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets the local network in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder for cases; else $RADSNAP_DATA or the user's own.", metavar="DIR"),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="Database, such as postgresql://USER@HOST/NAME.", metavar="URL", envvar="RADSNAP_DATABASE"
+        ),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Pictures at an fsspec address instead of DIR.", metavar="URL")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that read pictures; by default one a core.", min=1, max=64)
+    ] = None,
+    https: Annotated[
+        bool, typer.Option("--https", help="Make a certificate: phones give a camera to secure pages only.")
+    ] = False,
+    cert: Annotated[Path | None, typer.Option(help="Your own certificate, PEM.", metavar="FILE")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key, PEM.", metavar="FILE")] = None,
+    access_code: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Who may enter; repeat for several. Better in the environment than on the command line.",
+            metavar="NAME=CODE",
+            envvar="RADSNAP_ACCESS_CODES",
+        ),
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="A further name this server goes by, such as behind a proxy.", metavar="HOST"),
+    ] = None,
+    behind_https: Annotated[
+        bool, typer.Option("--behind-https", help="A proxy in front speaks HTTPS for us.")
+    ] = False,
+    retention: Annotated[
+        float | None, typer.Option(help="Delete cases after so many days.", metavar="DAYS")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="What reads frontal chests: a card, a folder or a shipped model.")
+    ] = "findings",
+    gate: Annotated[str, typer.Option(help="What tells x-rays from the rest.")] = "gate",
+    kind: Annotated[str, typer.Option(help="What tells which x-ray it is.")] = "kind",
+    messenger: Annotated[
+        str | None,
+        typer.Option(
+            help="Answer photos sent by messenger too: whatsapp. Its secrets stand in the environment.",
+            metavar="NAME",
+        ),
+    ] = None,
+    messenger_reader: Annotated[
+        str | None,
+        typer.Option(help="Keep those photos as cases of this reader; else none is kept.", metavar="NAME"),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Instead of serving, look over the cases and remove leftovers.")
+    ] = False,
+) -> None:
+    """Open the page where a phone photographs an x-ray and reads the findings.
+
+    Without --host only this machine reaches it. Beyond it everybody needs an access code; one is made
+    where none is given. Research software, not a medical device.
+
+    Example: radsnap serve --host 0.0.0.0 --https
+    """
+    from radsnap.cli.console import checked
+    from radsnap.extras import need
+
+    for package in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "segno", "cryptography"):
+        need(package, extra="web")
+    from radsnap.web.settings import Settings
+
+    if (cert is None) is not (key is None):
+        raise UsageError("--cert and --key go together: a certificate and its key")
+    given: dict[str, Any] = {
+        "data": data,
+        "database": database,
+        "images": images,
+        "workers": workers,
+        "retention_days": retention,
+        "model": model,
+        "gate": gate,
+        "kind": kind,
+        "messenger_reader": messenger_reader,
+    }
+    secure = https or cert is not None or behind_https
+    settings = checked(
+        Settings,
+        {name: value for name, value in given.items() if value is not None}
+        | {"secure": secure, "self_signed": https and cert is None, "codes": _codes(access_code or [])},
+    )
+    if check:
+        _check(settings)
+        return
+    answered = _messenger(messenger)
+    own = _certificate(settings, https, cert, key, host, name or [])
+    _serve(settings, host, port, own, name or [], answered)
+
+
+def _codes(given: list[str]) -> dict[str, str]:
+    """Read NAME=CODE; a code alone is the reader's named 'reader'. The environment separates by spaces."""
+    codes = {}
+    for entry in given:
+        name, equals, code = entry.partition("=")
+        codes[name if equals else "reader"] = code if equals else entry
+    return codes
+
+
+def _certificate(
+    settings: Settings, https: bool, cert: Path | None, key: Path | None, host: str, names: list[str]
+) -> Certificate | None:
+    from radsnap.serving.address import lan_addresses
+    from radsnap.serving.certificate import certificate, own_certificate
+
+    if cert is not None and key is not None:
+        return own_certificate(cert, key)
+    if not https:
+        return None
+    everywhere = host in ("0.0.0.0", "::")  # noqa: S104 - the user asked for it
+    return certificate(settings.data / "tls", [*(lan_addresses() if everywhere else [host]), *names])
+
+
+def _messenger(name: str | None) -> Messenger | None:
+    import os
+
+    from radsnap.web.messenger import messenger
+
+    return None if name is None else messenger(name, os.environ)
+
+
+def _serve(
+    settings: Settings, host: str, port: int, own: Certificate | None, names: list[str],
+    answered: Messenger | None,
+) -> None:  # fmt: skip
+    import logging
+    from urllib.parse import urlsplit
+
+    from radsnap.serving.address import is_loopback, lan_addresses, qr_in_terminal, url
+    from radsnap.serving.run import serve as run
+    from radsnap.serving.tokens import new_code
+    from radsnap.web.app import create_app
+
+    made = None
+    if not is_loopback(host) and settings.open:
+        made = new_code()
+        settings = settings.model_copy(update={"codes": {"reader": made}})
+    everywhere = host in ("0.0.0.0", "::")  # noqa: S104 - the user asked for it
+    outside = lan_addresses() if everywhere else [host]
+    settings = settings.model_copy(update={"hosts": (*settings.hosts, *outside, *names)})
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+    def ready(page: str) -> None:
+        at = urlsplit(page)
+        shown = (
+            url(outside[0], at.port or (443 if own else 80), own is not None)
+            if everywhere and outside
+            else page
+        )
+        typer.echo(f"radsnap listens at {shown}")
+        if not is_loopback(urlsplit(shown).hostname or ""):
+            typer.echo(qr_in_terminal(shown))
+        if made is not None:
+            typer.echo(f"Access code: {made}  (new at every start; --access-code sets your own)")
+        if settings.self_signed and own is not None:
+            typer.echo(f"The browser will warn of the certificate. Its SHA-256 is {own.fingerprint}")
+        if answered is not None:
+            typer.echo(f"Messages of {answered.name} are taken at /messenger/{answered.name}")
+        typer.echo("Research software, not a medical device. Stop with Ctrl-C.")
+
+    run(create_app(settings, answered), host, port, own, ready=ready)
+
+
+def _check(settings: Settings) -> None:
+    from radsnap.web.storage.check import check
+
+    found = check(settings)
+    typer.echo(f"{found.cases} cases, {len(found.removed)} leftovers removed, {len(found.broken)} broken")
+    for case_id in found.broken:
+        typer.echo(f"case {case_id}: a file is missing or changed; delete the case, or restore a backup")
+    if found.broken:
+        raise typer.Exit(1)
