@@ -12,7 +12,7 @@ export OPENVINO_TELEMETRY_OPT_OUT := 1
 run: $(STAMPS)/core  ## read the sample photos that radsnap makes itself; table and HTML report in out/
 	$(BIN)/radsnap demo -o out/demo
 
-test: $(STAMPS)/dev  ## every test; the real images' tests skip where RADSNAP_TEST_DATA is absent
+test: $(STAMPS)/dev $(STAMPS)/apt  ## every test; the real images' tests skip where RADSNAP_TEST_DATA is absent
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMPS)/dev  ## format, lint, types, floors
@@ -24,8 +24,8 @@ check: $(STAMPS)/dev  ## format, lint, types, floors
 bench: $(STAMPS)/dev  ## every benchmark, side by side with its peer
 	set -e; for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
-soak: $(STAMPS)/dev  ## the fuzz tests with a hundred times as many mutated files
-	RADSNAP_SOAK=100 $(BIN)/python -m pytest -q tests/imaging/test_hostile.py
+soak: $(STAMPS)/dev $(STAMPS)/apt  ## fuzz, kill, load and capture tests a hundred times as long
+	RADSNAP_SOAK=100 $(BIN)/python -m pytest -q tests/imaging/test_hostile.py tests/web tests/capture tests/markers
 
 # What `run` needs goes in first: no torch.
 $(STAMPS)/core: pyproject.toml constraints.txt | $(STAMPS)/venv
@@ -33,7 +33,13 @@ $(STAMPS)/core: pyproject.toml constraints.txt | $(STAMPS)/venv
 	touch $@
 
 $(STAMPS)/dev: $(STAMPS)/core
-	$(PIP) -e ".[train,cluster,dev]"
+	$(PIP) -e ".[train,web,cluster,dev]"
+	touch $@
+
+# A browser and a database for the tests of the doors; without root their tests skip with a line where these are missing.
+$(STAMPS)/apt: | $(STAMPS)/venv
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { command -v chromium && ls /usr/lib/postgresql; } >/dev/null 2>&1; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium postgresql; fi
 	touch $@
 
 $(STAMPS)/venv:

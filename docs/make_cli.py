@@ -78,7 +78,8 @@ def parameters(callback: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
     """Give a command's parameters in their order: name, default, and type with typer's description."""
     hints = get_type_hints(callback, include_extras=True)
     given = inspect.signature(callback).parameters.values()
-    return [(one.name, one.default, hints[one.name]) for one in given]
+    asked = [one for one in given if hints[one.name] is not typer.Context]
+    return [(one.name, one.default, hints[one.name]) for one in asked]
 
 
 def _names(parameter: tuple[str, Any, Any]) -> tuple[str, ArgumentInfo | OptionInfo]:
