@@ -187,6 +187,44 @@ def test_a_progressive_jpeg_cut_between_its_scans_is_refused() -> None:
         read_image(data[:last_scan])
 
 
+def damaged(data: bytes) -> bytes:
+    """A JPEG whose second half is missing, though its end mark is there."""
+    return data[: len(data) // 2] + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 95, "subsampling": 0}])
+@pytest.mark.parametrize("at_least_px", [None, 100])
+def test_a_damaged_jpeg_is_read_and_says_so(options: dict[str, Any], at_least_px: int | None) -> None:
+    whole = encoded(scene(480, 640), "JPEG", **options)
+    image = read_image(damaged(whole), at_least_px=at_least_px)
+    assert image.provenance.damage is not None
+    assert image.provenance.damage.startswith("Corrupt JPEG data")
+    sound = read_image(whole, at_least_px=at_least_px)
+    assert sound.provenance.damage is None
+    assert image.pixels.shape == sound.pixels.shape
+    if not options.get("progressive"):
+        top = sound.pixels.shape[0] // 4
+        assert (image.pixels[:top] == sound.pixels[:top]).all(), "what came before the damage is right"
+
+
+def test_marks_that_cost_no_pixel_are_no_damage() -> None:
+    data = encoded(scene(), "JPEG")
+    odd = (
+        data[:2] + b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x07" + data[2:]
+    )  # transform 7 does not exist
+    assert read_image(odd).provenance.damage is None
+
+
+def test_sampling_that_the_fast_decoder_does_not_know_is_read_all_the_same() -> None:
+    data = bytearray(encoded(scene(480, 640), "JPEG", subsampling=0))
+    frame = data.index(b"\xff\xc0")
+    grey_first = bytes(data[frame + 10 : frame + 19])
+    assert grey_first[1] == 0x11
+    data[frame + 14] = 0x31  # the first chroma three times as wide as the second: legal, and unheard of
+    image = read_image(bytes(data), at_least_px=100)
+    assert image.pixels.shape == (480, 640, 3), "PIL took it, at its full size"
+
+
 def test_broken_checksum_of_a_png_is_refused() -> None:
     data = bytearray(encoded(scene(), "PNG"))
     data[-30] ^= 1

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
+import cv2
 import numpy as np
 import pillow_heif
 import pytest
@@ -28,6 +29,8 @@ def _files() -> Iterator[tuple[str, bytes]]:
     yield "jpeg-progressive", encoded(picture, "JPEG", progressive=True)
     yield "jpeg-cmyk", encoded(picture.convert("CMYK"), "JPEG")
     yield "png", encoded(picture, "PNG")
+    deep = cv2.imencode(".png", scene(48, 64).astype(np.uint16) * 257)[1]
+    yield "png-16-bit-colour", deep.tobytes()
     yield "png-palette", encoded(picture.quantize(16), "PNG")
     for compression in ("raw", "tiff_lzw", "jpeg", "tiff_adobe_deflate"):
         yield f"tiff-{compression}", encoded(picture, "TIFF", compression=compression)
@@ -88,7 +91,9 @@ def outcome(door: Callable[..., Radiograph | Photo], data: bytes) -> str:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_broken_files_end_as_an_image_or_an_image_error(kind: str) -> None:
+def test_broken_files_end_as_an_image_or_an_image_error_and_nothing_beneath(
+    kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert read_image(FILES[kind]).pixels.size > 0, "the file is whole before it is broken"
     for attempt in range(EACH):
         data = mutated(FILES[kind], stream(7, kind, attempt))
@@ -96,6 +101,7 @@ def test_broken_files_end_as_an_image_or_an_image_error(kind: str) -> None:
         outcomes = [outcome(door, data) for door in (read_image, read_radiograph)]
         assert all("\n" not in line and len(line) < 300 for line in outcomes)
         assert time.process_time() - started < 2.0, f"attempt {attempt} took too long"
+    assert capfd.readouterr() == ("", ""), "decoders write nothing to the terminal"
 
 
 @pytest.mark.parametrize("kind", FILES)

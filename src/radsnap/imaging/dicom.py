@@ -11,6 +11,8 @@ import io
 import logging
 import re
 import zlib
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -29,6 +31,7 @@ from radsnap.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
 from radsnap.imaging.bounds import DECODER_FAULTS, Bounds, decoding, quiet
 from radsnap.imaging.codestream import read_codestream
 from radsnap.imaging.greyscale import to_grey
+from radsnap.imaging.overheard import loss, overheard
 from radsnap.imaging.radiograph import ByteImage, Photo, Provenance, Radiograph, grey_bytes
 
 # pydicom's log repeats odd values, and those may name a patient.
@@ -101,8 +104,8 @@ def read_dicom(data: bytes, name: str, bounds: Bounds) -> Radiograph | Photo:
         modality = _word(header.get("Modality"))
         _refuse_foreign(header, modality, name)
         _check_pixels(header, name, bounds)
-        stored = _decode(header, name)
-        provenance = _provenance(header, modality, name)
+        stored, damage = _decode(header, name)
+        provenance = replace(_provenance(header, modality, name), damage=damage)
         if int(header.get("SamplesPerPixel", 1)) == 1 and header.PhotometricInterpretation != "PALETTE COLOR":
             return _radiograph(stored, header, provenance, name)
         colour = _colour(stored, header)
@@ -214,8 +217,8 @@ def _is_compressed(header: Any) -> bool:
     return not syntax.is_transfer_syntax or bool(syntax.is_compressed)
 
 
-def _decode(header: Any, name: str) -> NDArray[Any]:
-    """Decode the first frame: stored values (H, W) or samples (H, W, 3)."""
+def _decode(header: Any, name: str) -> tuple[NDArray[Any], str | None]:
+    """Decode the first frame: stored values (H, W) or samples (H, W, 3), and what the decoder said of lost pixels."""
     syntax = _syntax(header)
     try:
         available = get_decoder(syntax).available_plugins
@@ -225,14 +228,19 @@ def _decode(header: Any, name: str) -> NDArray[Any]:
     plugins = [plugin for plugin in wanted if plugin in available]
     raw = int(header.get("SamplesPerPixel", 1)) == 1
     if not _is_compressed(header):
-        return np.asarray(pixel_array(header, index=0, raw=raw, correct_unused_bits=False))
+        return np.asarray(pixel_array(header, index=0, raw=raw, correct_unused_bits=False)), None
     if not plugins:
         raise UnsupportedImage(f"{name}: no decoder takes {_spelled(syntax)}; export the file uncompressed")
     for plugin in plugins:
         try:
-            return np.asarray(
-                pixel_array(header, index=0, raw=raw, decoding_plugin=plugin, allow_excess_frames=False)
+            listening: AbstractContextManager[list[str]] = (
+                overheard() if plugin == "gdcm" else nullcontext([])
             )
+            with listening as lines:
+                pixels = pixel_array(
+                    header, index=0, raw=raw, decoding_plugin=plugin, allow_excess_frames=False
+                )
+            return np.asarray(pixels), loss(lines)
         except DECODER_FAULTS as error:
             fault = error
     raise UnreadableImage(

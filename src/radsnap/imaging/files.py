@@ -153,7 +153,9 @@ def _dicom(data: bytes, name: str, bounds: Bounds) -> Radiograph | Photo:
 
 
 def _provenance(raster: Raster, name: str) -> Provenance:
-    return Provenance(source=name, format=raster.format, steps=raster.steps, size_px=raster.size)
+    return Provenance(
+        source=name, format=raster.format, steps=raster.steps, size_px=raster.size, damage=raster.damage
+    )
 
 
 def encode_jpeg(

@@ -6,12 +6,14 @@ decodes. Plugins of PIL are called directly: `Image.open` would consult every pl
 
 from __future__ import annotations
 
+import ctypes
 import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from typing import Any, cast
 
 import cv2
@@ -25,10 +27,12 @@ from PIL import (
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    _imaging,
 )
 
 from radsnap.errors import UnreadableImage, UnsupportedImage
 from radsnap.imaging.bounds import Bounds, decoding, quiet
+from radsnap.imaging.overheard import overheard
 from radsnap.imaging.raster import Raster, exif_orientation, over_black
 
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -49,12 +53,13 @@ def read_png(data: bytes, name: str, bounds: Bounds) -> Raster:
             kept.append(chunk)
     clean = b"".join(kept)
     with decoding(name, "PNG"):
-        if bits >= 8 and colour in (0, 2) and not any(chunk[4:8] == b"tRNS" for chunk in kept):
-            decoded = cv2.imdecode(np.frombuffer(clean, np.uint8), cv2.IMREAD_UNCHANGED)
+        if bits == 16 and colour == 2:  # PIL would give 8 bits of these
+            with overheard():
+                decoded = cv2.imdecode(np.frombuffer(clean, np.uint8), cv2.IMREAD_UNCHANGED)
             if decoded is None or decoded.shape[:2] != (height, width):
                 raise ValueError("OpenCV cannot decode it")
-            samples: Any = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if decoded.ndim == 3 else decoded
-            return Raster(samples, 65535 if bits == 16 else 255, "PNG", (width, height)).turned(orientation)
+            samples: Any = cv2.cvtColor(decoded[..., :3], cv2.COLOR_BGR2RGB)
+            return Raster(samples, 65535, "PNG", (width, height)).turned(orientation)
         with _opened(PngImagePlugin.PngImageFile, clean) as file:
             raster = _raster(file, "PNG", name)
     return raster.turned(orientation)
@@ -62,6 +67,7 @@ def read_png(data: bytes, name: str, bounds: Bounds) -> Raster:
 
 def read_tiff(data: bytes, name: str, bounds: Bounds) -> Raster:
     """Decode a TIFF of 1 to 16 bits; floats are refused, since they do not say what white is."""
+    _hush_libtiff()
     with decoding(name, "TIFF"), _opened(TiffImagePlugin.TiffImageFile, data) as file:
         bounds.check_size(name, *file.size)
         tags = dict(cast(TiffImagePlugin.TiffImageFile, file).tag_v2)
@@ -76,6 +82,17 @@ def read_tiff(data: bytes, name: str, bounds: Bounds) -> Raster:
             # PIL minds "white is zero" up to 8 bits only.
             raster = replace(raster, samples=raster.peak - np.minimum(raster.samples, raster.peak))
     return raster  # PIL has stood it upright
+
+
+@cache
+def _hush_libtiff() -> None:
+    """Keep libtiff from writing to the terminal what PIL raises anyway; where PIL is linked with it statically it goes on."""
+    library = ctypes.CDLL(_imaging.__file__)
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        with suppress(AttributeError):
+            handler = getattr(library, name)
+            handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            handler(None)
 
 
 def read_webp(data: bytes, name: str, bounds: Bounds) -> Raster:

@@ -1,8 +1,9 @@
 """JPEG: read the header, insist on a whole file, decode at full or reduced size.
 
-OpenCV and PIL sit on the same libjpeg-turbo and give the same pixels for 8-bit grey and colour; OpenCV
-takes half the time. They differ on CMYK (OpenCV ignores Adobe's inverted inks) and on broken files
-(OpenCV fills up with grey), so CMYK goes to PIL and the marker walk here refuses truncated files.
+OpenCV, PIL and simplejpeg sit on the same libjpeg-turbo and give the same pixels for 8-bit grey and colour. Only
+simplejpeg tells what the decoder had to make up: OpenCV writes that to the terminal, PIL keeps it to itself and takes
+longer. PIL takes CMYK, for it minds Adobe's inverted inks, and what is too rare for simplejpeg. The marker walk here
+refuses files that end before the picture does.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import re
 import struct
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
 from PIL import JpegImagePlugin
 
 from radsnap.errors import UnreadableImage, UnsupportedImage
 from radsnap.imaging.bounds import Bounds, decoding
+from radsnap.imaging.overheard import loss
 from radsnap.imaging.raster import Raster, exif_orientation
 
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; the three others are tables
@@ -82,34 +85,47 @@ def read_jpeg(data: bytes, name: str, bounds: Bounds, grey: bool, at_least_px: i
             f"{header.frame - 0xC0}); save it as baseline JPEG or PNG"
         )
     size = (header.width, header.height)
+    divisor = _divisor(min(size), at_least_px)
+    reduced = (-(-header.height // divisor), -(-header.width // divisor))
     with decoding(name, "JPEG"):
         if header.channels == 4:
-            with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as file:
-                pixels = np.asarray(file.convert("RGB"))  # PIL minds Adobe's inverted inks
-            return Raster(pixels, 255, "JPEG", size).turned(header.orientation)
-        divisor = _divisor(min(size), at_least_px)
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(divisor, grey or header.channels == 1))
-    expected = (-(-header.height // divisor), -(-header.width // divisor))
-    if decoded is None or decoded.shape[:2] != expected:
+            pixels, damage = _by_pil(data, "RGB"), None
+        else:
+            pixels, damage = _decoded(data, "GRAY" if grey or header.channels == 1 else "RGB", reduced)
+    whole = pixels.shape[:2] == size[::-1]
+    if not whole and pixels.shape[:2] != reduced:
         raise UnreadableImage(f"{name}: a broken JPEG: its data cannot be decoded; get the file again")
-    steps = () if divisor == 1 else (f"decoded at 1/{divisor} of its size",)
-    return Raster(np.asarray(decoded, np.uint8), 255, "JPEG", size, steps).turned(header.orientation)
+    steps = () if whole else (f"decoded at 1/{divisor} of its size",)
+    return Raster(pixels, 255, "JPEG", size, steps, damage).turned(header.orientation)
+
+
+def _decoded(data: bytes, colours: str, least: tuple[int, int]) -> tuple[NDArray[np.uint8], str | None]:
+    """Decode to the smallest (height, width) of at least these; with the decoder's words where it lost pixels."""
+    smallest = {"min_height": least[0], "min_width": least[1]}
+    try:
+        return _squeezed(simplejpeg.decode_jpeg(data, colours, **smallest, strict=True)), None
+    except ValueError as error:
+        warning = str(error)
+    try:
+        pixels = _squeezed(simplejpeg.decode_jpeg(data, colours, **smallest, strict=False))
+    except ValueError:  # a rare kind of sampling, or no picture at all, which PIL then says
+        return _by_pil(data, "L" if colours == "GRAY" else "RGB"), None
+    return pixels, loss([warning])
+
+
+def _squeezed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
+
+
+def _by_pil(data: bytes, mode: str) -> NDArray[np.uint8]:
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as file:
+        return np.asarray(file.convert(mode))
 
 
 def _divisor(shorter_px: int, at_least_px: int | None) -> int:
     if at_least_px is None:
         return 1
     return next((by for by in (8, 4, 2) if -(-shorter_px // by) >= at_least_px), 1)
-
-
-def _flags(divisor: int, grey: bool) -> int:
-    luma = {
-        1: cv2.IMREAD_GRAYSCALE,
-        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    }
-    return int(luma[divisor] | (0 if grey else cv2.IMREAD_COLOR_RGB) | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def _truncated(name: str) -> UnreadableImage:

@@ -19,7 +19,8 @@ class Provenance:
     """Where pixels came from. `source` is a path or a name; `view` is PA, AP, LL ... or None.
 
     `size_px` is the (width, height) of the file, upright: more than the pixels' where it was decoded
-    at a reduced size; None where pixels did not come from a file.
+    at a reduced size; None where pixels did not come from a file. `damage` is what the decoder said of a
+    file that is partly broken; None of a sound one.
     """
 
     source: str = ""
@@ -29,6 +30,7 @@ class Provenance:
     view: str | None = None
     steps: tuple[str, ...] = ()
     size_px: tuple[int, int] | None = None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ def luminance(photo: Photo) -> FloatImage:
 
     The weights are those of JPEG, so that a grey photo gives back its grey to 8 bits.
     """
-    return grey_bytes(photo.pixels).astype(np.float32) / np.float32(255)
+    return np.asarray(np.divide(grey_bytes(photo.pixels), np.float32(255), dtype=np.float32))
 
 
 def grey_level(image: Radiograph | Photo) -> FloatImage:

@@ -30,7 +30,8 @@ _TURNS: dict[int, tuple[bool, int | None]] = {
 class Raster:
     """Samples (H, W) or (H, W, 3) RGB, uint8 or uint16, where `peak` is full white.
 
-    `size` is the file's (width, height) before any reduced decoding, upright once the raster is.
+    `size` is the file's (width, height) before any reduced decoding, upright once the raster is; `damage` as in
+    `Provenance`.
     """
 
     samples: Samples
@@ -38,6 +39,7 @@ class Raster:
     format: str
     size: tuple[int, int]
     steps: tuple[str, ...] = ()
+    damage: str | None = None
 
     def turned(self, orientation: int) -> Raster:
         """Stand the picture upright by EXIF's orientation; unknown values leave it as it is."""
