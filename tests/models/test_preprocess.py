@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from radsnap.imaging import Photo
 from radsnap.models.card import InputSpec
-from radsnap.models.preprocess import normalise, resize, seen, to_input
+from radsnap.models.preprocess import normalise, resize, seen, shrunk, to_input
 
 GREY = np.random.default_rng(1).random((40, 60), dtype=np.float32)
 
@@ -90,3 +91,13 @@ def test_only_a_network_of_colours_is_shown_them() -> None:
 def test_colours_need_three_channels() -> None:
     with pytest.raises(ValueError, match="pixels 'rgb' go with three channels"):
         InputSpec(size_px=16, pixels="rgb")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((800, 800), (224, 224)), ((640, 853), (192, 192)), ((1000, 777), (512, 398)), ((7, 9), (3, 9))],
+)
+def test_shrinking_is_opencvs_mean_of_areas(before: tuple[int, int], after: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).random(before).astype(np.float32)
+    theirs = cv2.resize(picture, after[::-1], interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(shrunk(picture, *after), theirs, atol=1e-6)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,40 @@ def test_a_trainings_folder_of_two_cards_gives_the_quantised_one(tiny_chain: Pat
     write_card(card.model_copy(update={"precision": "int8"}), tmp_path / "other.card.json")
     with pytest.raises(WeightsError, match="holds 3 model cards"):
         locate(tmp_path)
+
+
+def test_one_picture_and_many_get_the_same_answer(tiny_chain: Path) -> None:
+    network = load(tiny_chain / "findings.card.json", threads=1)
+    pictures = np.random.default_rng(0).random((4, 1, 32, 32)).astype(np.float32)
+    together = network.run(pictures)
+    for place in range(4):
+        alone = network.run(pictures[place : place + 1])
+        np.testing.assert_allclose(alone["logits"][0], together["logits"][place], atol=1e-5)
+
+
+def test_an_answer_stays_when_the_next_picture_is_read(tiny_chain: Path) -> None:
+    network = load(tiny_chain / "findings.card.json", threads=1)
+    rng = np.random.default_rng(0)
+    first = network.run(rng.random((1, 1, 32, 32)).astype(np.float32))
+    kept = {name: value.copy() for name, value in first.items()}
+    network.run(rng.random((1, 1, 32, 32)).astype(np.float32))
+    for name, value in first.items():
+        assert (value == kept[name]).all()
+
+
+def test_threads_share_a_network(tiny_chain: Path) -> None:
+    network = load(tiny_chain / "findings.card.json", threads=1)
+    pictures = np.random.default_rng(0).random((24, 1, 1, 32, 32)).astype(np.float32)
+    with ThreadPoolExecutor(6) as pool:
+        said = list(pool.map(lambda picture: network.run(picture)["logits"], pictures))
+    for picture, logits in zip(pictures, said, strict=True):
+        assert (network.run(picture)["logits"] == logits).all()
+
+
+def test_weights_that_change_before_the_first_batch_are_refused(tiny_chain: Path, tmp_path: Path) -> None:
+    network = load(_copy(tiny_chain, tmp_path), threads=1)
+    with (tmp_path / "knee.onnx").open("ab") as file:
+        file.write(b"\0")
+    assert len(network.run(GREY[:1])["logits"]) == 1
+    with pytest.raises(WeightsError, match="is not what its card describes"):
+        network.run(GREY)

@@ -18,7 +18,7 @@ def adapt_onnx(source: Path, target: Path, says: Says) -> tuple[int, int, int | 
     size None where the file leaves it open. Raises WeightsError for weights kept in other files, and for other
     inputs or outputs.
     """
-    onnx: Any = need("onnx", extra="train")
+    onnx: Any = need("onnx", extra="onnx")
     try:
         model = onnx.load(str(source), load_external_data=False)
         onnx.checker.check_model(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, cast
 
 import cv2
@@ -30,8 +31,33 @@ def resize(picture: NDArray[np.generic], size_px: int, fit: str = "stretch") -> 
         picture = picture[top : top + side, left : left + side]
         height = width = side
     shrinks = size_px < min(height, width)
+    if shrinks and picture.ndim == 2 and picture.dtype == np.float32:
+        return shrunk(cast(FloatArray, picture), size_px, size_px)
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(cast(Any, picture), (size_px, size_px), interpolation=method))
+
+
+def shrunk(picture: FloatArray, height: int, width: int) -> FloatArray:
+    """Bring grey (H, W) to fewer rows and columns, each pixel the mean of the area that it stands for.
+
+    To rounding what OpenCV's INTER_AREA gives, in a third of its time where the ratio is no whole number.
+    """
+    rows = _areas(picture.shape[0], height) @ picture
+    return np.ascontiguousarray((_areas(picture.shape[1], width) @ np.ascontiguousarray(rows.T)).T)
+
+
+@lru_cache(maxsize=64)
+def _areas(before: int, after: int) -> Any:
+    """Give the sparse matrix (after, before) that averages `before` pixels down to `after`."""
+    from scipy.sparse import csr_array
+
+    edges = np.linspace(0, before, after + 1)
+    first, last = np.floor(edges[:-1] + 1e-9).astype(int), np.ceil(edges[1:] - 1e-9).astype(int)
+    starts = np.concatenate([[0], np.cumsum(last - first)])
+    row = np.repeat(np.arange(after), last - first)
+    column = np.arange(starts[-1]) - starts[row] + first[row]
+    covered = np.minimum(edges[row + 1], column + 1) - np.maximum(edges[row], column)
+    return csr_array(((covered * after / before).astype(np.float32), column, starts), shape=(after, before))
 
 
 def normalise(picture: NDArray[np.generic], spec: InputSpec) -> FloatArray:
@@ -40,28 +66,39 @@ def normalise(picture: NDArray[np.generic], spec: InputSpec) -> FloatArray:
     Grey (H, W) as the first channel is; colours (H, W, 3) each by its own `fixed` numbers, or by `image` all by one
     mean and deviation, which keeps the cast and gives a grey picture what its grey gives.
     """
-    pixels = _unit(picture)
-    if spec.normalisation == "fixed":
-        channels = _of_channels(spec) if pixels.ndim == 3 else _of_channels(spec)[:1]
-        centre, spread = (np.array(one, dtype=np.float32) for one in zip(*channels, strict=True))
-        return np.asarray((pixels - centre) / spread)
-    mean, deviation = cv2.meanStdDev(pixels.reshape(len(pixels), -1))
-    return (pixels - np.float32(mean[0, 0])) / np.float32(max(float(deviation[0, 0]), _FLAT))
+    if picture.ndim == 2:
+        return np.asarray(_normalised(picture[None], spec)[0])
+    return _normalised(picture.transpose(2, 0, 1), spec).transpose(1, 2, 0)
 
 
 def to_input(picture: NDArray[np.generic], spec: InputSpec) -> FloatArray:
     """Make a network's input (channels, size_px, size_px) from what it has `seen`, float in [0, 1] or uint8."""
     small = resize(picture, spec.size_px, spec.fit)
     if small.ndim == 3:
-        return np.ascontiguousarray(normalise(small, spec).transpose(2, 0, 1))
-    if spec.channels == 1 or spec.normalisation == "image":
-        return np.repeat(normalise(small, spec)[None], spec.channels, axis=0)
-    pixels = _unit(small)
-    return np.stack([(pixels - mean) / deviation for mean, deviation in _of_channels(spec)])
+        # plane by plane: NumPy is slow where the last axis has three steps
+        return _normalised(np.stack(cv2.split(cast(Any, small))), spec)
+    if spec.normalisation == "image":
+        return np.repeat(_normalised(small[None], spec), spec.channels, axis=0)
+    return _normalised(np.repeat(small[None], spec.channels, axis=0), spec)
+
+
+def _normalised(planes: NDArray[np.generic], spec: InputSpec) -> FloatArray:
+    """Scale (channels, H, W) as the card says."""
+    pixels = _unit(planes)
+    if spec.normalisation == "fixed":
+        for plane, (mean, deviation) in enumerate(_of_channels(spec)[: len(pixels)]):
+            pixels[plane] -= mean
+            pixels[plane] /= deviation
+        return pixels
+    centre, spread = cv2.meanStdDev(pixels.reshape(-1, pixels.shape[-1]))
+    pixels -= np.float32(centre[0, 0])
+    pixels /= np.float32(max(float(spread[0, 0]), _FLAT))
+    return pixels
 
 
 def _unit(picture: NDArray[np.generic]) -> FloatArray:
-    pixels = picture.astype(np.float32)
+    """Give a copy in float32, bytes in [0, 1]."""
+    pixels = np.array(picture, dtype=np.float32, order="C")
     if picture.dtype == np.uint8:
         pixels /= 255.0
     return pixels
