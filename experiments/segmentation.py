@@ -8,19 +8,27 @@ is in the file; nothing is chosen on test rows.
 
 from __future__ import annotations
 
-import argparse
-import json
-import tomllib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from labbook import (
+    Cell,
+    Cells,
+    Plan,
+    Said,
+    columns,
+    draw_by_number,
+    finished,
+    markdown,
+    mean_of,
+    panels,
+    publish,
+    run_grid,
+    shown,
+)
 
 from radsnap.jobs.train_lungs import mask_rows
 from radsnap.learn.augment import Augmentation
@@ -28,7 +36,7 @@ from radsnap.learn.loop import fit
 from radsnap.learn.optimiser import Schedule
 from radsnap.learn.segmentation import MaskDraws, Masks, dice_of, mask_objective, read_masks
 from radsnap.learn.start import start_from
-from radsnap.measure import replicate, resample, summarise
+from radsnap.measure import Estimate
 from radsnap.models.card import InputSpec
 from radsnap.models.networks_unet import SEGMENTERS, ViTSegmenter
 from radsnap.seeds import stream
@@ -36,27 +44,6 @@ from radsnap.tables import Manifest, read_manifest, sources
 
 CLASSES = ("lungs",)
 MARGIN = 1.15
-REPLICATES = 2000
-Plan = dict[str, Any]
-Said = dict[str, list[float]]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("plan", type=Path)
-    parser.add_argument("--only", help="run the cells of this start alone, and write no table")
-    parser.add_argument("--table", action="store_true", help="run nothing")
-    options = parser.parse_args()
-    plan = tomllib.loads(options.plan.read_text())
-    data = Data(plan)
-    if not options.table:
-        for number in plan["masks"]:
-            for seed in plan["seeds"]:
-                for name in plan["starts"]:
-                    if options.only in (None, name):
-                        run_cell(plan, data, name, number, seed)
-    if options.only is None:
-        write_results(plan, data)
 
 
 class Data:
@@ -79,142 +66,110 @@ class Data:
         return self._read[source, split]
 
 
-def cell_file(plan: Plan, start: str, number: int, seed: int) -> Path:
-    return Path(plan["runs"]) / f"{start}-{number or 'all'}-{seed}.json"
-
-
-def run_cell(plan: Plan, data: Data, start: str, number: int, seed: int) -> None:
+def run_cell(plan: Plan, data: Data, cell: Cell) -> None:
     """Train one cell and keep the Dice of every test row."""
-    file = cell_file(plan, start, number, seed)
-    if file.exists():
-        return
-    torch.manual_seed(int(stream(seed, "weights").integers(2**63)))
-    made = plan["starts"][start]
+    made = plan["starts"][cell.start]
+    torch.manual_seed(int(stream(cell.seed, "weights").integers(2**63)))
     network = SEGMENTERS[made["network"]](len(CLASSES), plan["size_px"])
     if made["weights"]:
         if not isinstance(network, ViTSegmenter):
-            raise SystemExit(f"[starts.{start}] names weights, which only a transformer takes")
+            raise SystemExit(f"[starts.{cell.start}] names weights, which only a transformer takes")
         print(start_from(network.encoder, Path(made["weights"])), flush=True)
     rows = data.masks(plan["source"], "train")
+    number = cell.number or len(rows)
     chances = np.zeros(len(rows))
-    order = stream(seed, "masks", number).permutation(len(rows))
-    chances[order[: number or len(rows)]] = 1 / (number or len(rows))
-    training = Masks(rows.classes, rows.pictures, rows.masks, rows.known, chances, rows.groups)
+    chances[stream(cell.seed, "masks", cell.number).permutation(len(rows))[:number]] = 1 / number
+    training = replace(rows, weights=chances)
     validation = data.masks(plan["source"], "val")
     best = fit(
         network,
         mask_objective(CLASSES),
-        MaskDraws.of(training, Augmentation(photo=(), **plan["augmentation"]), data.spec, seed),
+        MaskDraws.of(training, Augmentation(photo=(), **plan["augmentation"]), data.spec, cell.seed),
         lambda net: {"figure": float(np.nanmean(dice_of(net, validation, data.spec)))},
-        Schedule(workers=0, seed=seed, **plan["schedule"]),
-        file.with_suffix(""),
+        Schedule(workers=0, seed=cell.seed, **plan["schedule"]),
+        cell.folder,
         lambda step: None,
-        f"{start} {made} {number}",
+        f"{cell.start} {made} {cell.number}",
     )
     network.load_state_dict(best)
-    said = {
-        name: dice_of(network, data.masks(source, "test"), data.spec)[:, 0].astype(float).tolist()
-        for name, source in plan["tests"].items()
-    }
-    file.with_suffix(".half").write_text(json.dumps(said))
-    file.with_suffix(".half").replace(file)
-    (file.with_suffix("") / "last.ckpt").unlink()
-    print(f"{file.stem}: done", flush=True)
+    tests = {name: data.masks(source, "test") for name, source in plan["tests"].items()}
+    cell.keep({name: dice_of(network, rows, data.spec)[:, 0] for name, rows in tests.items()})
 
 
-def mean_dice(plan: Plan, data: Data, test: str, runs: list[Said], less: list[Said] | None = None):
+def mean_dice(plan: Plan, data: Data, test: str, runs: list[Said], less: list[Said] = []) -> Estimate:  # noqa: B006
     """Mean Dice over rows and seeds, or its difference from others', with an interval over patients."""
     patients = data.part(plan["tests"][test], "test").frame["patient_id"].to_numpy()
     values = np.mean([run[test] for run in runs], axis=0)
-    if less is not None:
+    if less:
         values = values - np.mean([run[test] for run in less], axis=0)
-    drawing = resample(patients, REPLICATES)
-    drawn = replicate([lambda weights: (values @ weights) / weights.sum(axis=0)], drawing.blocks())[:, 0]
-    return summarise(float(values.mean()), drawn, drawing, len(values), difference=less is not None)
+    return mean_of(values, patients, difference=bool(less))
 
 
 def write_results(plan: Plan, data: Data) -> None:
     """Write the table (markdown and CSV) and the figure."""
-    done: dict[tuple[str, int], list[Said]] = {}
-    for start in plan["starts"]:
-        for number in plan["masks"]:
-            files = [cell_file(plan, start, number, seed) for seed in plan["seeds"]]
-            if all(file.exists() for file in files):
-                done[start, number] = [json.loads(file.read_text()) for file in files]
+    done = finished(plan, plan["masks"])
     if not done:
         raise SystemExit("no cell is done yet")
     whole = len(data.part(plan["source"], "train"))
-    rows = []
-    for (start, number), runs in done.items():
-        for test in plan["tests"]:
+    rows, cells_shown = [], []
+    for test in sorted(plan["tests"]):
+        for (start, number), runs in sorted(done.items(), key=lambda one: (one[0][1] or whole, one[0][0])):
             mean = mean_dice(plan, data, test, runs)
             each = [float(np.mean(run[test])) for run in runs]
             rows.append(
-                {
-                    "masks": number or whole, "start": start, "test": test, "dice": mean.value, "low": mean.low,
-                    "high": mean.high, "seeds_low": min(each), "seeds_high": max(each), "n_test": mean.n,
-                }
+                {"number": number or whole, "start": start, "test": test, **columns("dice", mean),
+                 "seeds_low": min(each), "seeds_high": max(each), "n_test": mean.n}
             )  # fmt: skip
-    table = pd.DataFrame(rows).sort_values(["test", "masks", "start"])
-    target = Path(plan["results"])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table.round(4).to_csv(target.with_suffix(".csv"), index=False)
-    lines = [f"# {plan['title']}", "", *_primary(plan, data, done)]
-    lines += ["| tested on | masks | start | Dice (95 %) | seeds from – to |", "|---|---|---|---|---|"]
-    for row in table.itertuples():
-        lines.append(
-            f"| {row.test} ({row.n_test}) | {row.masks} | {row.start} | {row.dice:.3f} ({row.low:.3f} – {row.high:.3f}) | "
-            f"{row.seeds_low:.3f} – {row.seeds_high:.3f} |"
-        )
-    lines += [
-        "",
+            cells_shown.append(
+                (
+                    f"{test} ({mean.n})",
+                    number or whole,
+                    start,
+                    shown(mean),
+                    f"{min(each):.3f} – {max(each):.3f}",
+                )
+            )
+    frame = pd.DataFrame(rows)
+    heads = ("tested on", "masks", "start", "Dice (95 %)", "seeds from – to")
+    note = (
         f"Networks of {plan['size_px']} px, trained on adults' masks alone; Dice at that size, before the largest regions are "
         "chosen. Intervals are over patients of the test rows, for the networks as they were trained; the spread of the "
-        "seeds stands beside.",
-        "",
-        f"![Dice by number of masks]({target.name}.png)",
-        "",
-    ]
-    target.with_suffix(".md").write_text("\n".join(lines))
-    draw(table, target.with_suffix(".png"), plan["title"])
-    print("\n".join(lines))
-
-
-def _primary(plan: Plan, data: Data, done: dict[tuple[str, int], list[Said]]) -> list[str]:
-    primary = plan["primary"]
-    first, second = ((primary[who], primary["masks"]) for who in ("first", "second"))
-    if first not in done or second not in done:
-        return ["The primary comparison's cells are not all there yet.", ""]
-    gain = mean_dice(plan, data, primary["test"], done[first], done[second])
-    return [
-        f"Primary comparison: Dice on {primary['test']} with {primary['masks']} adults' masks, {first[0]} minus {second[0]}, "
-        f"mean of {len(plan['seeds'])} seeds: **{gain.value:+.3f}** "
-        f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f}, {gain.n} test images; {gain.method}).",
-        "",
-    ]
-
-
-def draw(table: pd.DataFrame, path: Path, title: str) -> None:
-    """Dice over the number of masks: a panel a test, a line a start."""
-    tests = sorted(table["test"].unique())
-    figure, panels = plt.subplots(
-        1, len(tests), figsize=(4 * len(tests), 3.4), sharey=True, layout="constrained", squeeze=False
+        "seeds stands beside."
     )
-    places = {number: place for place, number in enumerate(sorted(table["masks"].unique()))}
-    for axes, test in zip(panels[0], tests, strict=True):
-        for shift, (start, part) in enumerate(table[table["test"] == test].groupby("start")):
-            at = [places[number] + 0.06 * (shift - 1) for number in part["masks"]]
-            spread = [part["dice"] - part["low"], part["high"] - part["dice"]]
-            axes.errorbar(at, part["dice"], spread, marker="o", capsize=3, label=start)
-        axes.set_xticks(list(places.values()), [str(number) for number in places])
-        axes.set_xlabel("adults' masks")
+    lines = [*comparisons(plan, data, done), "", *markdown(heads, cells_shown), "", note]
+    tests = sorted(plan["tests"])
+    figure, row = panels(len(tests), 4 * len(tests))
+    for axes, test in zip(row, tests, strict=True):
+        draw_by_number(axes, frame[frame["test"] == test], "dice", "adults' masks")
         axes.set_title(f"tested on {test}", fontsize=10)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0, 0].set_ylabel("Dice, mean of seeds")
-    panels[0, -1].legend(frameon=False)
-    figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=160)
+    row[0].set_ylabel("Dice, mean of seeds")
+    row[-1].legend(frameon=False)
+    publish(plan, frame, lines, figure, "Dice by number of masks")
+
+
+def comparisons(plan: Plan, data: Data, done: Cells) -> list[str]:
+    """The comparison that was named before the first run, and the same for other numbers of masks and tests."""
+    told = plan["primary"]
+    lines = []
+    for number in plan["masks"]:
+        for test in plan["tests"]:
+            first, second = (told["first"], number), (told["second"], number)
+            if first not in done or second not in done:
+                continue
+            gain = mean_dice(plan, data, test, done[first], done[second])
+            said = (
+                f"Dice on {test} with {number or 'all'} adults' masks, {told['first']} minus {told['second']}"
+            )
+            if (number, test) == (told["masks"], told["test"]):
+                lines.insert(
+                    0,
+                    f"Primary comparison: {said}, mean of {len(plan['seeds'])} seeds: **{gain.value:+.3f}** (95 % interval "
+                    f"{gain.low:+.3f} to {gain.high:+.3f}, {gain.n} test images; {gain.method}).\n",
+                )
+            else:
+                lines.append(f"- {said}: {shown(gain, signed=True)}")
+    return lines
 
 
 if __name__ == "__main__":
-    main()
+    run_grid(__doc__ or "", "masks", Data, run_cell, write_results)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radsnap.phantom import write_collection
+from radsnap.jobs.phantom import write_collection
 from radsnap.tables import Manifest, build_manifest, write_manifest
 
 

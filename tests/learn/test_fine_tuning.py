@@ -24,7 +24,7 @@ from radsnap.learn.objectives import (  # noqa: E402
     mixed_up,
     probing,
 )
-from radsnap.learn.optimiser import Schedule, depths_of, freeze_backbone, optimiser_of  # noqa: E402
+from radsnap.learn.optimiser import Schedule, depths_of, freeze_backbone, optimiser_of, set_rates  # noqa: E402
 from radsnap.learn.pictures import Pictures  # noqa: E402
 from radsnap.models.card import Head, InputSpec  # noqa: E402
 from radsnap.models.networks import NETWORKS  # noqa: E402
@@ -113,6 +113,17 @@ def test_without_decay_all_layers_learn_alike_and_norms_are_not_decayed():
     assert {group["scale"] for group in groups} == {1.0}
     for group in groups:
         assert group["weight_decay"] == (0.1 if group["params"][0].ndim > 1 else 0.0)
+
+
+def test_weight_decay_rises_as_the_plan_says_but_for_norms():
+    schedule = Schedule(weight_decay=0.04, last_weight_decay=0.4)
+    optimiser = optimiser_of(tiny(), schedule)
+    seen = []
+    for step in (0, 50, 100):
+        set_rates(optimiser, schedule, step, steps=100)
+        seen.append({group["params"][0].ndim > 1: group["weight_decay"] for group in optimiser.param_groups})
+    assert [one[True] for one in seen] == pytest.approx([0.04, 0.22, 0.4])
+    assert [one[False] for one in seen] == [0.0, 0.0, 0.0]
 
 
 def test_a_step_is_scaled_by_the_layers_rate(phantoms, tmp_path):

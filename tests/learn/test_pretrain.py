@@ -121,6 +121,31 @@ def test_a_masked_autoencoder_runs_in_the_same_loop(phantoms: Path, plan: Path, 
     assert start_from(NETWORKS["vit-tiny-16"](1, 32, 1), pretrain(config)).coverage == 1.0
 
 
+def test_a_teacher_is_saved_with_the_run_and_not_in_its_weights(
+    phantoms: Path, plan: Path, tmp_path: Path
+) -> None:
+    told = {"data": (phantoms,), "config": str(plan), "method": "sit", "draws_per_epoch": 4}
+    weights = pretrain(PretrainConfig(**told, output=tmp_path / "sit"))
+    assert start_from(NETWORKS["vit-tiny-16"](1, 32, 1), weights).coverage == 1.0
+    state = checkpoint.restore(tmp_path / "sit" / "last.ckpt")["network"]
+    student, teacher = (state[f"{who}encoder.blocks.3.mlp.fc1.weight"] for who in ("", "teacher."))
+    assert not torch.equal(student, teacher)
+    torch.testing.assert_close(student, teacher, rtol=0, atol=1e-2)
+
+
+def test_a_pair_is_two_views_of_one_picture(phantoms: Path) -> None:
+    manifest = read_manifest(phantoms).where(split="train")
+    rows = Rows(Pictures(manifest, 40), np.zeros((16, 0), np.float32), np.ones(16), InputSpec(size_px=32))
+    alone, pairs = (Unlabelled(rows, Augmentation(), 1, 0, 10, pairs=pairs) for pairs in (False, True))
+    assert set(alone[2]) == {"image", "place"}
+    assert torch.equal(alone[2]["image"], pairs[2]["image"])
+    assert pairs[2]["other"].shape == pairs[2]["image"].shape
+    assert not torch.equal(pairs[2]["other"], pairs[2]["image"])
+    assert torch.equal(
+        pairs[2]["other"], Unlabelled(rows, Augmentation(), 1, 0, 10, 1, pairs=True)[1]["other"]
+    )
+
+
 def test_every_picture_comes_once_before_any_comes_again(phantoms: Path) -> None:
     manifest = read_manifest(phantoms).where(split="train")
     chances = np.ones(16)
@@ -146,7 +171,7 @@ def test_every_picture_comes_once_before_any_comes_again(phantoms: Path) -> None
         ),
         ("[corruption]\nqqq = 1", "unknown key 'corruption.qqq'; known are share, sources"),
         ("[schedule]\nepochs = 0", "schedule.epochs: Input should be greater than or equal to 1, got 0"),
-        ("method = 'jigsaw'", "method: Input should be 'gmml' or 'mae', got 'jigsaw'"),
+        ("method = 'jigsaw'", "method: Input should be 'gmml', 'sit' or 'mae', got 'jigsaw'"),
         ("[network", "cannot be read as TOML"),
     ],
 )
@@ -161,6 +186,7 @@ def test_the_plans_that_ship_are_whole() -> None:
     assert read_plan("small").network.name == "vit-tiny-16"
     paper = read_plan("paper")
     assert (paper.network.name, paper.network.size_px, paper.schedule.epochs) == ("vit-small-16", 224, 800)
+    assert (paper.schedule.weight_decay, paper.schedule.last_weight_decay) == (0.04, 0.4)
     with pytest.raises(UsageError, match="no plan 'tiny'; give a TOML file, or one of paper, small"):
         read_plan("tiny")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.train
 from radsnap.errors import ManifestError, TrainingError  # noqa: E402
 from radsnap.imaging import grey_level, read_image  # noqa: E402
 from radsnap.jobs.evaluate_lungs import dice_of_rows  # noqa: E402
+from radsnap.jobs.phantom import write_collection  # noqa: E402
 from radsnap.jobs.train_lungs import (  # noqa: E402
     CLASSES,
     PLANS,
@@ -24,6 +26,7 @@ from radsnap.jobs.train_lungs import (  # noqa: E402
     train_lungs,
     trusted,
 )
+from radsnap.learn import checkpoint  # noqa: E402
 from radsnap.learn.segmentation import (  # noqa: E402
     EMPTY,
     FixedMasks,
@@ -37,7 +40,6 @@ from radsnap.learn.segmentation import (  # noqa: E402
 from radsnap.models.card import InputSpec, read_card  # noqa: E402
 from radsnap.models.networks_unet import SEGMENTERS, UNet  # noqa: E402
 from radsnap.models.runtime import load  # noqa: E402
-from radsnap.phantom import write_collection  # noqa: E402
 from radsnap.tables import build_manifest, read_manifest, write_manifest  # noqa: E402
 
 SPEC = InputSpec(size_px=64)
@@ -80,13 +82,13 @@ def test_rows_have_the_masks_that_the_manifest_names(phantoms, rows):
     assert rows.weights[8:].sum() == pytest.approx(0.2)
 
 
-def test_real_sources_count_alike_whatever_their_numbers():
+def test_a_source_of_sixteen_times_the_masks_is_drawn_twice_as_often():
     def row(group):
         return MaskRow(Path("x"), {}, group)
 
-    listed = [row("few")] + [row("many")] * 9 + [row("phantoms")] + [row("nothing to see")]
+    listed = [row("few")] + [row("many")] * 16 + [row("phantoms")] + [row("nothing to see")]
     assert shares(listed, 0.2, 0.1) == pytest.approx(
-        {"few": 0.35, "many": 0.35, "phantoms": 0.2, "nothing to see": 0.1}
+        {"few": 0.7 / 3, "many": 1.4 / 3, "phantoms": 0.2, "nothing to see": 0.1}
     )
     assert shares([row("phantoms")], 0.2, 0.1) == {"phantoms": 1.0}
     with pytest.raises(TrainingError, match=r"no share of the draws is set for \['few'\]"):
@@ -213,6 +215,28 @@ def test_a_training_leaves_weights_that_segment_and_evaluate_use(trained, phanto
     said = dice_of_rows(network, read_manifest(phantoms).where(split="val"), lambda _: None)
     assert len(said.dice) == 4
     assert ((said.dice >= 0) & (said.dice <= 1)).all()
+
+
+def test_two_processes_train_one_network_and_the_first_writes_it(phantoms, tmp_path):
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "2",
+            "-m",
+            "radsnap",
+        ),
+        *("train", "lungs", "--data", str(phantoms), "-o", str(tmp_path / "run"), "--size", "64"),
+        *("--epochs", "1", "--draws", "8", "--batch-size", "4", "--workers", "0"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("lungs: lungs, heart") == 1
+    assert read_card(tmp_path / "run" / "lungs.card.json").training.images == 10
+    assert checkpoint.restore(tmp_path / "run" / "last.ckpt")["place"] == [1, 0, 2], "two steps of both"
 
 
 def test_the_runtime_says_what_torch_says(trained):

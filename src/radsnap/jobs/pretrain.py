@@ -19,15 +19,17 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from radsnap.errors import ManifestError, UsageError
-from radsnap.jobs.progress import Progress, Report, silent
+from radsnap.jobs.progress import Progress, Report, of_training, silent
 from radsnap.jobs.training.rows import training_data
 from radsnap.learn.augment import Augmentation
+from radsnap.learn.contrast import Taught, contrasting
 from radsnap.learn.data import Batch, Rows
-from radsnap.learn.loop import Epochs, Judge, Step, fit
+from radsnap.learn.loop import Epochs, Judge, fit
 from radsnap.learn.masking import Corruption, Source
+from radsnap.learn.objectives import Objective
 from radsnap.learn.optimiser import Schedule
 from radsnap.learn.pictures import Pictures, refuse_faults
-from radsnap.learn.ranks import joined
+from radsnap.learn.ranks import Ranks, joined
 from radsnap.learn.reconstruction import (
     Autoencoder,
     Counted,
@@ -52,6 +54,9 @@ SHIPPED = Path(__file__).parent / "pretraining"
 _MARGIN = 1.25
 _JUDGED = 512
 _SHOWN = 8
+
+
+Method = Literal["gmml", "sit", "mae"]
 
 
 class _Table(BaseModel):
@@ -86,11 +91,21 @@ class ScheduleTable(_Table):
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
+    last_weight_decay: float | None = Field(default=None, ge=0)
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
     average: float = Field(default=0.99, ge=0, lt=1)
     clip: float = Field(default=3.0, gt=0)
     accumulate: int = Field(default=1, ge=1)
     compiled: bool = False
+
+
+class ContrastTable(_Table):
+    """What SiT's teacher is told: the contrast's weight beside the restoring, and the teacher's first momentum."""
+
+    weight: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=0.2, gt=0)
+    dimensions: int = Field(default=256, ge=2)
+    momentum: float = Field(default=0.996, ge=0, lt=1)
 
 
 class AugmentationTable(_Table):
@@ -104,12 +119,16 @@ class AugmentationTable(_Table):
 
 
 class Plan(_Table):
-    """A pre-training's settings, as its file has them. method: `gmml`, or `mae` with dropped tokens as the cheap peer."""
+    """A pre-training's settings, as its file has them.
 
-    method: Literal["gmml", "mae"] = "gmml"
+    method: `gmml`; `sit`, the same with a contrastive teacher; or `mae` with dropped tokens as the cheap peer.
+    """
+
+    method: Method = "gmml"
     counted: Counted = "corrupted"
     network: NetworkTable = NetworkTable()
     corruption: CorruptionTable = CorruptionTable()
+    contrast: ContrastTable = ContrastTable()
     schedule: ScheduleTable = ScheduleTable()
     augmentation: AugmentationTable = AugmentationTable()
 
@@ -122,7 +141,7 @@ class PretrainConfig(BaseModel):
     data: tuple[Path, ...] = Field(min_length=1)
     output: Path
     config: str = "small"
-    method: Literal["gmml", "mae"] | None = None
+    method: Method | None = None
     as_published: bool = False
     start: Path | None = None
     epochs: int | None = Field(default=None, ge=1)
@@ -179,15 +198,16 @@ def pretrain(config: PretrainConfig, report: Report = silent) -> Path:
         training, validation = (_rows(manifest, split, spec, config, report) for split in ("train", "val"))
         schedule = _schedule(plan, config, training)
         network, view, origin = _network(plan, config)
-        watched = _Watched(Unlabelled.of(training, _augmentation(plan), config.seed))
+        pairs = plan.method == "sit"
+        watched = _Watched(Unlabelled.of(training, _augmentation(plan), config.seed, pairs))
         best = fit(
             network,
-            restoring(view, plan.counted),
+            _objective(plan, config, view, network, ranks),
             watched,
             _judge(view, held_out(validation, schedule.batch_size, _JUDGED), watched, config),
             schedule,
             config.output,
-            lambda step: report(_progress(step, schedule.batch_size)),
+            lambda step: report(of_training(step)),
             f"{plan.model_dump_json()}; from {origin}; {config.as_published}; rows {_seen(training, validation)}",
             ranks,
         )
@@ -263,9 +283,25 @@ def _network(plan: Plan, config: PretrainConfig) -> tuple[nn.Module, View, str]:
         view = dropped(plan.corruption.dropped, encoder.patch_px, config.seed)
     else:
         network = Restorer(encoder, channels)
-        told = plan.corruption.model_dump(exclude={"dropped"})
-        view = grouped(Corruption(**told, as_published=config.as_published), encoder.patch_px, config.seed)
+        if plan.method == "sit":
+            told = plan.contrast
+            network = Taught(encoder, channels, dimensions=told.dimensions, momentum=told.momentum)
+        view = grouped(_corruption(plan, config), encoder.patch_px, config.seed)
     return network.to("cuda" if torch.cuda.is_available() else "cpu"), view, origin
+
+
+def _corruption(plan: Plan, config: PretrainConfig) -> Corruption:
+    told = plan.corruption.model_dump(exclude={"dropped"})
+    return Corruption(**told, as_published=config.as_published)
+
+
+def _objective(plan: Plan, config: PretrainConfig, view: View, network: nn.Module, ranks: Ranks) -> Objective:
+    if not isinstance(network, Taught):
+        return restoring(view, plan.counted)
+    told, patch_px = plan.contrast, network.encoder.patch_px
+    return contrasting(
+        _corruption(plan, config), patch_px, config.seed, plan.counted, told.weight, told.temperature, ranks
+    )
 
 
 def encoder_of(table: NetworkTable) -> ViT:
@@ -374,10 +410,3 @@ def _seen(training: Rows, validation: Rows) -> str:
     for rows in (training, validation):
         seen.update("\n".join(str(file) for file in rows.pictures.files).encode())
     return seen.hexdigest()
-
-
-def _progress(step: Step, batch_size: int) -> Progress:
-    note = f"epoch {min(step.epoch + 1, step.epochs)}/{step.epochs} loss {step.loss:.3f}"
-    if step.figures:
-        note += " validation " + " ".join(f"{name} {value:.3f}" for name, value in step.figures.items())
-    return Progress(step.done, step.total, note)

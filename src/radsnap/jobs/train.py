@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 from safetensors.torch import save_file
 
-from radsnap.jobs.progress import Progress, Report, silent
+from radsnap.jobs.progress import Report, of_training, silent
 from radsnap.jobs.training.judging import judge_of, settings_of
 from radsnap.jobs.training.rows import labelled, read_rows, rows_of, task_of, training_data
 from radsnap.jobs.training.settings import TrainConfig, plan_of, refuse_contradictions, schedule_of
@@ -16,7 +16,7 @@ from radsnap.jobs.training.start import network_of
 from radsnap.learn import tasks
 from radsnap.learn.augment import Augmentation
 from radsnap.learn.data import Draws, Rows
-from radsnap.learn.loop import Step, fit
+from radsnap.learn.loop import fit
 from radsnap.learn.objectives import (
     Objective,
     balanced_weights,
@@ -61,7 +61,7 @@ def _train(config: TrainConfig, report: Report, ranks: Ranks) -> Card | None:
         judge_of(config, task, validation, origins),
         schedule,
         config.output,
-        lambda step: report(_progress(step)),
+        lambda step: report(of_training(step)),
         _about(config, training, validation, task, plan, origin),
         ranks,
     )
@@ -114,10 +114,3 @@ def _about(
     )
     judged = config.model_dump(include={"choose_by", "average"})
     return f"{heads}; {training.spec}; {plan}; from {origin}; {minimised}; {judged}; rows {seen.hexdigest()}"
-
-
-def _progress(step: Step) -> Progress:
-    note = f"epoch {min(step.epoch + 1, step.epochs)}/{step.epochs} loss {step.loss:.3f}"
-    if step.figures:
-        note += " validation " + " ".join(f"{name} {value:.3f}" for name, value in step.figures.items())
-    return Progress(step.done, step.total, note)

@@ -1,4 +1,4 @@
-"""Train the corner network: x-rays and other pictures in, simulated photos between, ONNX with a card out."""
+"""Train the two networks that find an x-ray: x-rays and other pictures in, simulated photos between, ONNX with a card out."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from radsnap.jobs.progress import Progress, Report, silent
+from radsnap.learn.borders import ExportedBorders, border_figures, border_inputs, train_borders
 from radsnap.learn.corner_bank import Bank, draw_bank, read_bank, stock_of
 from radsnap.learn.corner_scenes import VIEWS
 from radsnap.learn.corners import INPUT_PX, SIDES, Corners, Exported, corner_figures, train_corners
-from radsnap.learn.export import to_half, write_onnx
+from radsnap.learn.export import quantise, to_half, write_onnx
 from radsnap.models.card import Card, Figure, Head, InputSpec, Training, sha256_of, write_card
 from radsnap.tables import read_manifest
 
@@ -29,12 +30,14 @@ class TrainCornersConfig(BaseModel):
     photos: int = Field(default=12_000, ge=64)
     judged_on: int = Field(default=1200, ge=16)
     paediatric: int = Field(default=1200, ge=0)
+    phantoms: int = Field(default=240, ge=0)
     minutes: float = Field(default=12.0, gt=0)
+    closer_minutes: float = Field(default=28.0, gt=0)
     seed: int = 10
 
 
 def train_corner_network(config: TrainCornersConfig, report: Report = silent) -> Card:
-    """Draw the photos (once), fit for so many minutes, judge on validation, write `corners.onnx` and its card.
+    """Draw the photos (once), fit the first look and the closer one, judge on validation, write both as ONNX with their cards.
 
     Photos of a run are kept in its folder and used again. Raises ManifestError or UsageError.
     """
@@ -47,7 +50,11 @@ def train_corner_network(config: TrainCornersConfig, report: Report = silent) ->
     network = train_corners(training, config.minutes, config.seed, tell=tell)
     torch.save(network.state_dict(), config.output / "corners.pt")
     figures = corner_figures(network, judged)
-    return _ship(config, network, figures, len(training))
+    card = ship_corners(config, network, figures, len(training))
+    second = train_borders([training], config.closer_minutes, config.seed, network.state_dict(), tell=tell)
+    torch.save(second.state_dict(), config.output / "borders.pt")
+    ship_borders(config, second, border_figures(second, judged), training, len(training))
+    return card
 
 
 def _bank(config: TrainCornersConfig, split: str, count: int, seed: int, report: Report) -> Bank:
@@ -55,7 +62,7 @@ def _bank(config: TrainCornersConfig, split: str, count: int, seed: int, report:
     if not path.is_file():
         manifest = read_manifest(config.data)
         rows = _rows(manifest.frame, config)
-        phantoms = 240 if split == "train" else 40
+        phantoms = config.phantoms if split == "train" else config.phantoms // 6
         stock = stock_of(rows, manifest.root, phantoms, seed, split)
         bank = draw_bank(
             stock, count, seed, lambda done: report(Progress(done, count, f"photos to {split} on"))
@@ -74,7 +81,9 @@ def _rows(table: pd.DataFrame, config: TrainCornersConfig) -> pd.DataFrame:
     return pd.concat([table, table[rare]])
 
 
-def _ship(config: TrainCornersConfig, network: Corners, figures: tuple[Figure, ...], images: int) -> Card:
+def ship_corners(
+    config: TrainCornersConfig, network: Corners, figures: tuple[Figure, ...], images: int
+) -> Card:
     whole = config.output / "corners-float32.onnx"
     write_onnx(Exported(network), INPUT_PX, whole, ["logits", "heat_maps"], channels=3)
     file = config.output / "corners.onnx"
@@ -111,4 +120,43 @@ def _ship(config: TrainCornersConfig, network: Corners, figures: tuple[Figure, .
         ),
     )
     write_card(card, config.output / "corners.card.json")
+    return card
+
+
+def ship_borders(
+    config: TrainCornersConfig, network: Corners, figures: tuple[Figure, ...], bank: Bank, images: int
+) -> Card:
+    """Write the closer look as ONNX in int8 with its card."""
+    whole, file = config.output / "borders-float32.onnx", config.output / "borders.onnx"
+    write_onnx(ExportedBorders(network), INPUT_PX, whole, ["logits", "heat_maps"], channels=3)
+    quantise(whole, border_inputs(bank, 200, config.seed), file)
+    card = Card(
+        name="borders",
+        task="borders",
+        network="corners",
+        input=InputSpec(
+            size_px=INPUT_PX, channels=3, pixels="rgb", normalisation="fixed", mean=0.5, deviation=0.25
+        ),
+        heads=(Head(name="sides", classes=SIDES, activation="sigmoid"),),
+        heat_maps=True,
+        file=file.name,
+        sha256=sha256_of(file),
+        precision="int8",
+        training=Training(
+            command=f"radsnap train corners --data {config.data} -o {config.output}",
+            data=(
+                "simulated photos (radsnap screen and film, levels 1 to 4) of the x-rays and phantoms of the split train",
+            ),
+            licence="for research: several sources of the x-rays are non-commercial",
+            images=images,
+            epochs=None,
+            seed=config.seed,
+        ),
+        figures=figures,
+        caveats=(
+            "Reads a roughly known quadrilateral with a fifth around it, laid square. heat_maps are four: for "
+            "each column where it meets the top side, for each row the right, and so on; each sums to one.",
+        ),
+    )
+    write_card(card, config.output / "borders.card.json")
     return card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,15 +17,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from radsnap.errors import ManifestError
-from radsnap.jobs.progress import Progress, Report, silent
+from radsnap.jobs.progress import Progress, Report, of_training, silent
 from radsnap.jobs.training.rows import training_data
+from radsnap.jobs.training.settings import overridden
+from radsnap.jobs.training.ship import write_pair
 from radsnap.learn.augment import Augmentation
-from radsnap.learn.export import quantise, to_onnx
-from radsnap.learn.loop import Judge, Step, fit
+from radsnap.learn.loop import Judge, fit
 from radsnap.learn.optimiser import Schedule
+from radsnap.learn.ranks import Ranks, joined
 from radsnap.learn.segmentation import EMPTY, MaskDraws, MaskRow, Masks, dice_of, mask_objective, read_masks
 from radsnap.learn.start import start_from
-from radsnap.models.card import Card, Head, InputSpec, Training, sha256_of, write_card
+from radsnap.models.card import Card, Head, InputSpec, Training, sha256_of
 from radsnap.models.networks_unet import SEGMENTERS, Chosen, ViTSegmenter
 from radsnap.reading.lungs import HEAD
 from radsnap.seeds import stream
@@ -50,30 +53,23 @@ SCHEDULE = Schedule(
     learning_rate=2e-3,
     weight_decay=1e-2,
 )
-PLANS = {
-    # what x-rays and good photos show
-    "usual": Augmentation(
-        rotation_deg=15.0,
-        smallest_area=0.65,
-        aspect=1.25,
-        invert=0.05,
-        soften=0.3,
-        blot=0.2,
-        implant=0.05,
-        tone=0.7,
-    ),
-    # and what bad photos do, for a first training
-    "strong": Augmentation(
-        rotation_deg=25.0,
-        smallest_area=0.5,
-        aspect=1.4,
-        invert=0.1,
-        soften=0.4,
-        blot=0.3,
-        implant=0.1,
-        tone=0.8,
-    ),
-}
+# what x-rays and good photos show
+_USUAL = Augmentation(
+    rotation_deg=15.0,
+    smallest_area=0.65,
+    aspect=1.25,
+    invert=0.05,
+    soften=0.3,
+    blot=0.2,
+    implant=0.05,
+    tone=0.7,
+)
+# and what bad photos do, for a first training
+_STRONG = {
+    "rotation_deg": 25.0, "smallest_area": 0.5, "aspect": 1.4, "invert": 0.1, "soften": 0.4, "blot": 0.3,
+    "implant": 0.1, "tone": 0.8,
+}  # fmt: skip
+PLANS = {"usual": _USUAL, "strong": replace(_USUAL, **_STRONG)}  # type: ignore[arg-type]
 _FRAMED = {"usual": 0.15, "strong": 0.25}
 
 
@@ -81,7 +77,7 @@ class TrainLungsConfig(BaseModel):
     """What `radsnap train lungs` is told.
 
     synthetic and empty: the shares of the draws that phantoms, and pictures without lungs, get; the real sources
-    share the rest alike, whatever their numbers.
+    share the rest by the fourth root of their numbers of masks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,18 +103,23 @@ class TrainLungsConfig(BaseModel):
     command: str = ""
 
 
-def train_lungs(config: TrainLungsConfig, report: Report = silent) -> Card:
+def train_lungs(config: TrainLungsConfig, report: Report = silent) -> Card | None:
     """Train on a manifest's human masks (column `mask`, `heart_mask`) and write ONNX weights with their cards.
 
     Started again after an interruption it goes on where it was. Raises ManifestError, TrainingError or
-    WeightsError.
+    WeightsError. Under torchrun all processes train; the first writes, the others give None.
     """
+    with joined() as ranks:
+        return _train(config, report if ranks.leads else silent, ranks)
+
+
+def _train(config: TrainLungsConfig, report: Report, ranks: Ranks) -> Card | None:
     manifests = tuple(read_manifest(path) for path in config.data)
     spec = InputSpec(size_px=config.size_px)
     training = _read(config, manifests, "train", report)
     validation = _read(config, manifests, "val", report)
     network, origin = _network(config)
-    schedule = _schedule(config)
+    schedule = overridden(SCHEDULE, config)
     half = config.photo_share / 2
     plan = replace(PLANS[config.augment], photo=(("screen-lite", half), ("film-lite", half)))
     best = fit(
@@ -128,9 +129,12 @@ def train_lungs(config: TrainLungsConfig, report: Report = silent) -> Card:
         judge_of(validation, spec),
         schedule,
         config.output,
-        lambda step: report(_progress(step)),
+        lambda step: report(of_training(step)),
         f"{config.network} from {origin}; {spec}; {plan}; masks {_fingerprint(training, validation)}",
+        ranks,
     )
+    if not ranks.leads:
+        return None
     network.load_state_dict(best)
     network.to("cpu").eval()
     save_file(
@@ -169,13 +173,17 @@ def mask_rows(manifest: Manifest) -> list[MaskRow]:
 
 
 def shares(rows: list[MaskRow], synthetic: float, empty: float) -> dict[str, float]:
-    """Give each group its share of the draws: real sources alike; what phantoms and empty pictures leave."""
-    groups = sorted({row.group for row in rows})
-    real = [name for name in groups if name not in ("phantoms", _NOTHING)]
+    """Give each group its share of the draws: real sources share what phantoms and empty pictures leave.
+
+    They do so by the fourth root of their numbers: a source of sixteen times the masks is drawn twice as often, so
+    that its masks are seen more and the small source's are not seen too many times.
+    """
+    counts = Counter(row.group for row in rows)
+    real = {name: count**0.25 for name, count in counts.items() if name not in ("phantoms", _NOTHING)}
     special = {"phantoms": synthetic if real else 1.0, _NOTHING: empty}
-    given = {name: special[name] for name in groups if name in special}
-    rest = 1.0 - sum(given.values()) if real else 0.0
-    return given | {name: rest / len(real) for name in real}
+    given = {name: special[name] for name in counts if name in special}
+    rest = 1.0 - sum(given.values())
+    return given | {name: rest * root / sum(real.values()) for name, root in real.items()}
 
 
 def _read(config: TrainLungsConfig, manifests: tuple[Manifest, ...], split: str, report: Report) -> Masks:
@@ -244,18 +252,6 @@ def _network(config: TrainLungsConfig) -> tuple[nn.Module, str]:
     return network, origin
 
 
-def _schedule(config: TrainLungsConfig) -> Schedule:
-    return replace(
-        SCHEDULE,
-        epochs=config.epochs or SCHEDULE.epochs,
-        draws_per_epoch=config.draws_per_epoch or SCHEDULE.draws_per_epoch,
-        batch_size=config.batch_size or SCHEDULE.batch_size,
-        learning_rate=config.learning_rate or SCHEDULE.learning_rate,
-        workers=config.workers,
-        seed=config.seed,
-    )
-
-
 @dataclass(frozen=True)
 class _Looks:
     """How pictures are judged: the name of a look, and the recipe that makes it."""
@@ -310,13 +306,6 @@ def _with_masks(manifest: Manifest) -> Manifest:
     return manifest.rows(np.zeros(len(manifest), dtype=bool) if column is None else (column != "").to_numpy())
 
 
-def _progress(step: Step) -> Progress:
-    note = f"epoch {min(step.epoch + 1, step.epochs)}/{step.epochs} loss {step.loss:.3f}"
-    if step.figures:
-        note += " validation " + ", ".join(f"{name} {value:.3f}" for name, value in step.figures.items())
-    return Progress(step.done, step.total, note)
-
-
 def _export(
     config: TrainLungsConfig,
     spec: InputSpec,
@@ -325,32 +314,19 @@ def _export(
     training: Masks,
     plan: Augmentation,
 ) -> Card:
-    full = config.output / f"{config.name}-float32.onnx"
-    small = config.output / f"{config.name}.onnx"
     classes = trusted(training)
     chosen = network if classes == CLASSES else Chosen(network, [CLASSES.index(name) for name in classes])
-    to_onnx(chosen, spec.size_px, full, heat_maps=False)
     draws = MaskDraws(training, plan, spec, config.seed, epoch=-1, count=_CALIBRATION_IMAGES)
-    quantise(full, np.stack([draws[place]["image"].numpy() for place in range(len(draws))]), small)
-    whole = Card(
-        name=full.stem,
-        task="lungs",
-        network=config.network,
-        input=spec,
-        heads=(Head(name=HEAD, classes=classes, activation="sigmoid"),),
-        file=full.name,
-        sha256=sha256_of(full),
-        precision="float32",
-        training=history,
-        caveats=_CAVEATS,
-    )
-    shipped = {
-        "name": config.name, "file": small.name, "sha256": sha256_of(small), "precision": "int8",
-    }  # fmt: skip
-    card = whole.model_copy(update=shipped)
-    write_card(whole, full.with_suffix(".card.json"))
-    write_card(card, small.with_suffix(".card.json"))
-    return card
+    images = np.stack([draws[place]["image"].numpy() for place in range(len(draws))])
+    about = {
+        "task": "lungs",
+        "network": config.network,
+        "input": spec,
+        "heads": (Head(name=HEAD, classes=classes, activation="sigmoid"),),
+        "training": history,
+        "caveats": _CAVEATS,
+    }
+    return write_pair(chosen, config.output, config.name, images, about)
 
 
 _CAVEATS = (

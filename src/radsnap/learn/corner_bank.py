@@ -19,7 +19,7 @@ from radsnap.learn.corner_scenes import VIEWS, CornerScene, Stock, draw_scene, d
 from radsnap.phantom import LIMBS, document, limb, sample_chest, scene
 from radsnap.seeds import stream
 
-LONG_PX = 320
+LONG_PX = 512
 KINDS: tuple[Literal["screen"], Literal["film"]] = ("screen", "film")
 _XRAY_PX = 256  # the simulation then takes photos of 512 px, which it does in about 15 ms
 _OTHER_PX = 512

@@ -133,7 +133,7 @@ def example(
     elif VIEWS[view] == "filling":
         corners = corners_of(square)
     if rng is not None:
-        image = _lit(rng, np.asarray(image, np.uint8))
+        image = lit(rng, np.asarray(image, np.uint8))
     sides, maps = (
         targets(corners, size_px)
         if VIEWS[view] != "nothing"
@@ -225,7 +225,7 @@ def _keeps(frame: NDArray[np.float64], corners: NDArray[np.float64], size: tuple
     return bool(both > 0.7 * before)
 
 
-def _lit(rng: Generator, image: ByteImage) -> ByteImage:
+def lit(rng: Generator, image: ByteImage) -> ByteImage:
     """Change light, colour, sharpness and noise of an input."""
     ramp = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.25))
     tint = np.exp(rng.normal(0, 0.06, 3)) * np.exp(rng.normal(0, 0.2))
@@ -250,7 +250,7 @@ def _lit(rng: Generator, image: ByteImage) -> ByteImage:
     return made
 
 
-def corner_loss(logits: Tensor, maps: Tensor, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+def corner_loss(logits: Tensor, maps: Tensor, batch: tuple[Tensor, ...]) -> Tensor:
     """Sum what views, sides in view, mask and side maps cost. batch: views, sides (N, 4), maps (N, 5, 64, 64)."""
     views, sides, wanted = batch
     known = views >= 0
@@ -277,22 +277,43 @@ def train_corners(
     third. `keep` is handed the average now and then. With weights to start from all inputs are large.
     """
     torch.manual_seed(seed)
-    network = cast(Corners, Corners().to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    network = Corners()
     if start is not None:
         network.load_state_dict(start)
     small_until = 0.0 if start is not None else _SMALL_UNTIL
+
+    def batch_of(step: int, done: float) -> tuple[Tensor, ...]:
+        return _batch(bank, batch_size, seed, step, _SMALL_PX if done < small_until else INPUT_PX)
+
+    return fit(network, batch_of, corner_loss, minutes, 3e-3, tell, keep)
+
+
+def fit(
+    network: Corners,
+    batch_of: Callable[[int, float], tuple[Tensor, ...]],
+    cost: Callable[[Tensor, Tensor, tuple[Tensor, ...]], Tensor],
+    minutes: float,
+    rate: float,
+    tell: Callable[[int, float, float], None],
+    keep: Callable[[Corners], None],
+) -> Corners:
+    """Fit a network for so many minutes of the processor, the rate falling by a cosine of the time; gives the average of its weights.
+
+    batch_of: makes the batch of a step (step, share done): inputs, then whatever cost(logits, maps, rest) wants.
+    """
+    network = cast(Corners, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     follow = torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)  # type: ignore[no-untyped-call]
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=1e-2)
     started, step, mean, done = time.process_time(), 0, 0.0, 0.0
     while done < 1:
-        batch = _batch(bank, batch_size, seed, step, _SMALL_PX if done < small_until else INPUT_PX)
+        batch = batch_of(step, done)
         images = batch[0].contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             logits, maps = network(images)
-        loss = corner_loss(logits.float(), maps.float(), batch[1:])
+        loss = cost(logits.float(), maps.float(), batch[1:])
         for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * min(step / 100, 0.5 * (1 + float(np.cos(np.pi * done))))
+            group["lr"] = rate * min(step / 100, 0.5 * (1 + float(np.cos(np.pi * done))))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -349,12 +370,14 @@ def corner_figures(network: Corners, bank: Bank) -> tuple[Figure, ...]:
                 overlaps.append(float((seen & wanted).sum() / max((seen | wanted).sum(), 1)))
     data = "simulated photos of x-rays of the split val"
     return (
-        _mean("accuracy", "view", data, np.array(right, float)),
-        _mean("overlap of the mask", "framed", data, np.array(overlaps)),
+        figure_of("accuracy", "view", data, np.array(right, float)),
+        figure_of("overlap of the mask", "framed", data, np.array(overlaps)),
     )
 
 
-def _mean(measure: str, subject: str, data: str, values: NDArray[np.float64]) -> Figure:
+def figure_of(measure: str, subject: str, data: str, values: NDArray[np.generic]) -> Figure:
+    """Give the mean of values with its normal interval."""
+    values = values.astype(np.float64)
     half = 1.96 * float(values.std() / np.sqrt(len(values)))
     value = float(values.mean())
     return Figure(measure=measure, subject=subject, data=data, value=value, low=value - half, high=min(value + half, 1),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,11 +23,21 @@ from radsnap.errors import TrainingError, UsageError
 from radsnap.learn import checkpoint
 from radsnap.learn.data import Batch, Example, batches
 from radsnap.learn.objectives import Objective
-from radsnap.learn.optimiser import Schedule, cosine, optimiser_of
+from radsnap.learn.optimiser import Schedule, optimiser_of, set_rates
 from radsnap.learn.ranks import Ranks
 from radsnap.seeds import stream
 
 Judge = Callable[[nn.Module], dict[str, float]]
+
+
+@runtime_checkable
+class Teaching(Protocol):
+    """A network with a teacher in it that follows after every step."""
+
+    def teach(self, step: int, steps: int) -> None:
+        """Follow after a step of so many."""
+
+
 # (epoch, count, skip) → the examples of an epoch from place `skip` on; the same whatever the order of asking.
 Epochs = Callable[[int, int, int], Dataset[Example]]
 
@@ -125,6 +135,8 @@ class _Run:
         settings: dict[str, Any] = {"schedule": asdict(schedule), "about": about}
         for name in ("workers", "save_every_s"):  # neither changes the result
             del settings["schedule"][name]
+        if schedule.last_weight_decay is None:  # not there in older runs, which may go on
+            del settings["schedule"]["last_weight_decay"]
         self.settings = json.dumps(settings, sort_keys=True)
         if self.file.exists():
             self._restore()
@@ -148,16 +160,13 @@ class _Run:
         """Take one step down. Raises TrainingError when the loss is not finite, with the batch saved."""
         rank = (self.ranks.rank,) if self.ranks.rank else ()
         torch.manual_seed(int(stream(self.schedule.seed, "step", self.step, *rank).integers(2**63)))
-        for group in self.optimiser.param_groups:
-            group["lr"] = (
-                group.get("scale", 1.0)
-                * self.schedule.learning_rate
-                * cosine(self.step, self.steps, self.schedule.warmup_share)
-            )
+        set_rates(self.optimiser, self.schedule, self.step, self.steps)
         self.optimiser.zero_grad(set_to_none=True)
         value = self._backward(batch)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
         self.optimiser.step()
+        if isinstance(self.network, Teaching):
+            self.network.teach(self.step, self.steps)
         self._average()
         self.step += 1
         self.place += 1

@@ -20,6 +20,7 @@ class Schedule:
 
     average: the share of the old mean in the running mean of the weights, which is what is validated and kept.
     batch_size: of all ranks together, taken in `accumulate` parts, of which one at a time needs memory.
+    last_weight_decay: where the weight decay ends, by a half cosine; None keeps it as it is.
     """
 
     epochs: int = 20
@@ -29,6 +30,7 @@ class Schedule:
     learning_rate: float = 3e-4
     layer_decay: float = 1.0
     weight_decay: float = 1e-4
+    last_weight_decay: float | None = None
     warmup_share: float = 0.05
     average: float = 0.995
     clip: float = 3.0
@@ -69,6 +71,7 @@ def _groups(network: nn.Module, schedule: Schedule) -> list[dict[str, Any]]:
             {
                 "params": [],
                 "weight_decay": schedule.weight_decay if decayed else 0.0,
+                "decayed": decayed,
                 "scale": schedule.layer_decay ** (top - depth),
             },
         )
@@ -106,6 +109,20 @@ def freeze_backbone(network: nn.Module) -> None:
     """Let nothing but the last layer take gradients; `objectives.probing` also keeps its norms as they are."""
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name.startswith(HEAD))
+
+
+def set_rates(optimiser: torch.optim.Optimizer, schedule: Schedule, step: int, steps: int) -> None:
+    """Set the learning rate and the weight decay of a step."""
+    rate = schedule.learning_rate * cosine(step, steps, schedule.warmup_share)
+    for group in optimiser.param_groups:
+        group["lr"] = group.get("scale", 1.0) * rate
+        if schedule.last_weight_decay is not None and group["decayed"]:
+            group["weight_decay"] = decay_at(step, steps, schedule.weight_decay, schedule.last_weight_decay)
+
+
+def decay_at(step: int, steps: int, first: float, last: float) -> float:
+    """The weight decay of a step: from first to last by a half cosine. Source: Caron et al., 2021 (DINO), 3.1."""
+    return last + 0.5 * (first - last) * (1 + math.cos(math.pi * step / max(1, steps)))
 
 
 def cosine(step: int, steps: int, warmup_share: float) -> float:

@@ -54,6 +54,14 @@ class Ranks:
             return module
         return DistributedDataParallel(module, find_unused_parameters=True)
 
+    def gather(self, values: torch.Tensor) -> torch.Tensor:
+        """Put the ranks' tensors (N, ...) under one another, the same for all ranks; without a gradient."""
+        if self.world == 1:
+            return values
+        parts = [torch.empty_like(values) for _ in range(self.world)]
+        distributed.all_gather(parts, values.contiguous())
+        return torch.cat(parts)
+
     def agree(self, value: T) -> T:
         """Give every rank what the leader has."""
         if self.world == 1:

@@ -53,10 +53,13 @@ class Restorer(nn.Module):
         self.pixels = nn.Linear(encoder.width, channels * encoder.patch_px**2)
 
     def forward(self, images: Tensor) -> Tensor:
-        after = self.encoder.tokens_after(images, self.read_after)
-        mean = torch.stack(after).mean(dim=0)[:, 1:]
+        return self.restored(self.encoder.tokens_after(images, self.read_after), images.shape)
+
+    def restored(self, after: Sequence[Tensor], shape: torch.Size) -> Tensor:
+        """Give pictures of a shape back from what stands after `blocks`, (N, 1 + patches, width) each."""
+        mean = torch.stack(list(after)).mean(dim=0)[:, 1:]
         patches = self.pixels(self.layers(self.encoder.norm(mean)))
-        return _from_patches(patches, images.shape, self.encoder.patch_px)
+        return _from_patches(patches, shape, self.encoder.patch_px)
 
 
 class Autoencoder(nn.Module):

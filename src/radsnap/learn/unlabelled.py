@@ -22,21 +22,31 @@ class Unlabelled(Dataset[Example]):
     """One epoch's pictures: `image` (C, H, W), varied by the stream of (seed, epoch, place), and its `place`.
 
     `place` numbers the examples of all epochs; what is random about one later on follows from it. Rows of weight 0 are
-    left out.
+    left out. pairs: with a second view of each picture, `other`.
     """
 
     def __init__(
-        self, rows: Rows, plan: Augmentation, seed: int, epoch: int, count: int, skip: int = 0
+        self,
+        rows: Rows,
+        plan: Augmentation,
+        seed: int,
+        epoch: int,
+        count: int,
+        skip: int = 0,
+        pairs: bool = False,
     ) -> None:
         self.rows, self.plan, self.seed, self.epoch, self.skip = rows, plan, seed, epoch, skip
+        self.pairs = pairs
         self.first = epoch * count
         self.readable = np.flatnonzero(rows.weights)
         self.order = _turns(self.readable, seed, self.first, count)
 
     @classmethod
-    def of(cls, rows: Rows, plan: Augmentation, seed: int) -> Callable[[int, int, int], Unlabelled]:
+    def of(
+        cls, rows: Rows, plan: Augmentation, seed: int, pairs: bool = False
+    ) -> Callable[[int, int, int], Unlabelled]:
         """Give what `fit` asks: (epoch, count, skip) → the pictures of an epoch."""
-        return lambda epoch, count, skip: cls(rows, plan, seed, epoch, count, skip)
+        return lambda epoch, count, skip: cls(rows, plan, seed, epoch, count, skip, pairs)
 
     def __len__(self) -> int:
         return len(self.order) - self.skip
@@ -48,8 +58,14 @@ class Unlabelled(Dataset[Example]):
             row = int(self.order[place]) if attempt == 0 else int(rng.choice(self.readable))
             grey = self.rows.read(row)
             if grey is not None:
-                varied = augment(grey, rng, self.plan, self.rows.spec.size_px)
-                return _example(varied.picture, self.rows.spec, self.first + place)
+                spec = self.rows.spec
+                example = _example(
+                    augment(grey, rng, self.plan, spec.size_px).picture, spec, self.first + place
+                )
+                if self.pairs:
+                    other = augment(grey, rng, self.plan, spec.size_px)
+                    example["other"] = torch.from_numpy(to_input(other.picture, spec))
+                return example
         raise TrainingError(
             f"{_ATTEMPTS} images in a row cannot be read, such as {self.rows.pictures.files[row]}; "
             "see whether their folder is still there"

@@ -91,22 +91,20 @@ STRONG = Augmentation(smallest_area=0.5, aspect=1.6, rotation_deg=12.0, blot=0.4
 
 def schedule_of(config: TrainConfig) -> Schedule:
     """Give the stage's schedule with what the config overrides."""
-    usual = _SCHEDULES[config.stage]
-    return replace(
-        usual,
-        epochs=config.epochs or usual.epochs,
-        draws_per_epoch=config.draws_per_epoch or usual.draws_per_epoch,
-        batch_size=config.batch_size or usual.batch_size,
-        learning_rate=config.learning_rate or usual.learning_rate,
-        optimiser=config.optimiser,
-        layer_decay=config.layer_decay,
-        patience=config.patience,
-        accumulate=config.accumulate,
-        precision=config.precision,
-        compiled=config.compiled,
-        workers=config.workers,
-        seed=config.seed,
-    )
+    return overridden(_SCHEDULES[config.stage], config)
+
+
+# What of a schedule a config may set, under the same name.
+_SET = (
+    "epochs", "draws_per_epoch", "batch_size", "learning_rate", "optimiser", "layer_decay", "patience", "accumulate",
+    "precision", "compiled", "workers", "seed",
+)  # fmt: skip
+
+
+def overridden(usual: Schedule, config: BaseModel) -> Schedule:
+    """Give a schedule with what a config sets of it; None keeps the usual."""
+    told = {name: getattr(config, name, None) for name in _SET}
+    return replace(usual, **{name: value for name, value in told.items() if value is not None})
 
 
 def plan_of(config: TrainConfig) -> Augmentation:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,26 +31,32 @@ def ship(
     training: Rows,
 ) -> Card:
     """Write the network as ONNX, whole and quantised, with cards. Gives the card of the quantised one."""
-    name = config.name or config.stage
-    full = config.output / f"{name}-float32.onnx"
-    small = config.output / f"{name}.onnx"
-    heat_maps = has_closed_form(network)
-    to_onnx(network, training.spec.size_px, full, heat_maps, training.spec.channels)
-    quantise(full, calibration_images(training, config.seed), small)
-    whole = Card(
-        name=full.stem,
-        task=task.name,
-        network=config.network,
-        input=training.spec,
-        heads=task.heads,
-        heat_maps=heat_maps,
-        file=full.name,
-        sha256=sha256_of(full),
-        precision="float32",
-        training=history,
-        domains=domains,
-        caveats=_caveats(config),
-    )
+    about = {
+        "task": task.name,
+        "network": config.network,
+        "input": training.spec,
+        "heads": task.heads,
+        "heat_maps": has_closed_form(network),
+        "training": history,
+        "domains": domains,
+        "caveats": _caveats(config),
+    }
+    images = calibration_images(training, config.seed)
+    return write_pair(network, config.output, config.name or config.stage, images, about)
+
+
+def write_pair(
+    network: nn.Module, folder: Path, name: str, images: NDArray[np.float32], about: dict[str, Any]
+) -> Card:
+    """Write NAME-float32.onnx and NAME.onnx (int8) with their cards, of which `about` holds the rest.
+
+    images: inputs to calibrate the quantisation by (N, C, H, W). Gives the int8 one's card.
+    """
+    full, small = folder / f"{name}-float32.onnx", folder / f"{name}.onnx"
+    spec = about["input"]
+    to_onnx(network, spec.size_px, full, about.get("heat_maps", False), spec.channels)
+    quantise(full, images, small)
+    whole = Card(name=full.stem, file=full.name, sha256=sha256_of(full), precision="float32", **about)
     shipped = {"name": name, "file": small.name, "sha256": sha256_of(small), "precision": "int8"}
     card = whole.model_copy(update=shipped)
     write_card(whole, full.with_suffix(".card.json"))

@@ -1,0 +1,240 @@
+"""Photos to learn corners from are exact and repeatable, and what is asked of the networks is what they show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from radsnap.errors import UsageError
+from radsnap.flatten.closer import MAP_PX, OUTSIDE
+from radsnap.flatten.quad import diagonal
+from radsnap.imaging.homography import corners_of
+from radsnap.learn import borders, corner_scenes
+from radsnap.learn import corners as learn
+from radsnap.learn.borders import border_example, border_loss, profiles, supposed
+from radsnap.learn.corner_bank import Bank, draw_bank, read_bank
+from radsnap.learn.corner_scenes import VIEWS, Stock, draw_scene, drawn_from, share_inside, view_of
+from radsnap.learn.corners import Corners, corner_loss, example, fit, in_order, targets
+from radsnap.phantom import sample_chest
+from radsnap.seeds import stream
+
+TRUE = np.array([(70.0, 40.0), (200.0, 52.0), (190.0, 210.0), (60.0, 196.0)])
+
+
+@pytest.fixture(scope="module")
+def stock() -> Stock:
+    xrays = [np.rint(sample_chest(1, i, 128).radiograph.pixels * 255).astype(np.uint8) for i in range(3)]
+    rng = np.random.default_rng(0)
+    others = [cv2.GaussianBlur(rng.integers(0, 256, (96, 128, 3), np.uint8), (0, 0), 3) for _ in range(2)]
+    return Stock(drawn_from(xrays), drawn_from(others), drawn_from(others))
+
+
+@pytest.fixture(scope="module")
+def bank(stock: Stock) -> Bank:
+    return draw_bank(stock, 16, 3, lambda done: None)
+
+
+def bright(corners: np.ndarray = TRUE, size: tuple[int, int] = (256, 256)) -> np.ndarray:
+    """Draw a photo whose x-ray is white on black."""
+    pixels = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillConvexPoly(pixels, np.rint(corners * 16).astype(np.int32), 255, cv2.LINE_AA, shift=4)
+    return np.repeat(pixels[..., None], 3, axis=2)
+
+
+def test_a_photo_depends_on_the_seed_and_its_number_alone(stock: Stock, bank: Bank) -> None:
+    again = draw_bank(stock, 5, 3, lambda done: None)
+    assert np.array_equal(again.data, bank.data[: bank.starts[5]])
+    assert np.array_equal(again.corners_px, bank.corners_px[:5], equal_nan=True)
+    assert not np.array_equal(draw_bank(stock, 1, 4, lambda done: None).data, again.data[: again.starts[1]])
+
+
+def test_a_stored_bank_comes_back(bank: Bank, tmp_path: Path) -> None:
+    bank.save(tmp_path / "folder" / "bank.npz")
+    back = read_bank(tmp_path / "folder" / "bank.npz")
+    assert len(back) == 16
+    assert np.array_equal(back.photo(7), bank.photo(7))
+    assert np.array_equal(back.corners_px, bank.corners_px, equal_nan=True)
+
+
+def test_a_missing_bank_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no bank of photos at .*; draw one first"):
+        read_bank(tmp_path / "none.npz")
+
+
+def test_an_empty_stock_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one picture"):
+        drawn_from([])
+
+
+@pytest.mark.parametrize("kind", ["screen", "film"])
+def test_the_corners_are_where_the_picture_is(stock: Stock, kind: str) -> None:
+    """Oracle: a white picture shows its corners to the eye of a threshold."""
+    white = np.full((160, 128), 255, np.uint8)
+    found = 0
+    for i in range(8):
+        photo, corners = corner_scenes.take(stream(2, kind, i), stock, white, 1, kind)  # type: ignore[arg-type]
+        height, width = photo.shape[:2]
+        middle = corners.mean(axis=0)
+        inner, outer = middle + 0.9 * (corners - middle), middle + 1.06 * (corners - middle)
+        if not ((outer > 0) & (outer < (width - 1, height - 1))).all():
+            continue
+        found += 1
+        mask = np.zeros((height, width), np.uint8)
+        cv2.fillConvexPoly(mask, np.rint(inner).astype(np.int32), 1)
+        assert photo[mask > 0].mean() > 60
+    assert found
+
+
+def test_views_are_told_by_what_shows_besides(stock: Stock) -> None:
+    whole = corners_of((200, 100))
+    assert view_of((100, 200), whole) == "filling"
+    assert view_of((100, 200), whole * 0.99) is None  # a fiftieth besides: a toss-up
+    assert view_of((100, 200), whole * 0.9) == "framed"
+    assert share_inside((100, 200), whole * 0.5) == pytest.approx(0.25, abs=0.01)
+    views = {draw_scene(stream(1, "views", i), stock, 2, "screen").view for i in range(40)}
+    assert views == set(VIEWS)
+
+
+def test_corners_are_ordered_as_the_photo_shows_them() -> None:
+    for shift in range(4):
+        for turned in (TRUE, TRUE[::-1]):
+            assert np.array_equal(in_order(np.roll(turned, shift, axis=0)), TRUE)
+
+
+def test_maps_are_distances_to_the_sides() -> None:
+    seen, maps = targets(TRUE)
+    assert seen.all()
+    cells = (TRUE + 0.5) / 4 - 0.5
+    y, x = np.mgrid[0:64, 0:64]
+    points = np.stack([x, y], axis=-1).astype(float)
+    for side in range(4):
+        along = np.linspace(cells[side], cells[(side + 1) % 4], 2000)
+        away = np.min([((points - p) ** 2).sum(axis=-1) for p in along], axis=0)
+        assert np.abs(maps[1 + side] - np.exp(-away / 2)).max() < 0.01
+    area = abs(cv2.contourArea(TRUE.astype(np.float32)))
+    assert maps[0].sum() * 16 == pytest.approx(area, rel=0.02)
+
+
+BELOW = TRUE + np.array([0.0, 150.0])
+
+
+def test_a_side_out_of_view_is_not_asked_for() -> None:
+    seen, _ = targets(BELOW)
+    assert seen.tolist() == [1, 1, 0, 1]
+    onto = np.eye(3)
+    meets = profiles(BELOW, onto, (256, 256))
+    assert np.isfinite(meets).any(axis=1).tolist() == [True, True, False, True]
+
+
+def test_profiles_meet_the_sides_where_the_picture_changes() -> None:
+    meets = profiles(TRUE, np.eye(3), (256, 256))
+    photo = bright()[..., 0].astype(float)
+    for place in range(22, 44):
+        line = 4 * place + 1.5
+        column = photo[:, round(line)]
+        assert 4 * meets[0, place] + 1.5 == pytest.approx(np.argmax(column > 127), abs=1.0)
+        assert 4 * meets[2, place] + 1.5 == pytest.approx(255 - np.argmax(column[::-1] > 127), abs=1.0)
+        row = photo[round(line)]
+        assert 4 * meets[3, place] + 1.5 == pytest.approx(np.argmax(row > 127), abs=1.0)
+        assert 4 * meets[1, place] + 1.5 == pytest.approx(255 - np.argmax(row[::-1] > 127), abs=1.0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_however_an_example_is_turned_its_sides_lie_on_the_picture(seed: int) -> None:
+    made = border_example(bright(), TRUE, np.random.default_rng(seed), light=False)
+    grey = made.image.transpose(1, 2, 0).copy()
+    grey[(grey == OUTSIDE).all(axis=2)] = 0
+    inside = cv2.resize(grey[..., 1], (MAP_PX, MAP_PX), interpolation=cv2.INTER_AREA) > 127
+    assert ((made.mask > 0.5) == inside).mean() > 0.98
+    for place in np.flatnonzero(np.isfinite(made.meets[:, :]).all(axis=0)):
+        down, across = np.flatnonzero(inside[:, place]), np.flatnonzero(inside[place])
+        if len(down) and len(across):
+            met = [made.meets[0, place], made.meets[1, place], made.meets[2, place], made.meets[3, place]]
+            assert np.abs(np.array(met) - (down[0], across[-1], down[-1], across[0])).max() < 2.5
+
+
+def test_supposed_corners_are_off_by_some_and_rarely_by_much() -> None:
+    away = []
+    for seed in range(60):
+        rough = supposed(np.random.default_rng(seed), TRUE, (256, 256))
+        away.append(np.linalg.norm(rough - TRUE, axis=1).max() / diagonal(TRUE))
+    assert 0.02 < np.median(away) < 0.12
+    assert max(away) < 0.4
+
+
+def test_what_fits_costs_less_than_what_does_not() -> None:
+    made = border_example(bright(), TRUE, np.random.default_rng(0), light=False)
+    meets = torch.from_numpy(made.meets)[None]
+    rest = (torch.from_numpy(made.sides)[None], torch.from_numpy(made.mask)[None], meets)
+    logits = torch.full((1, 7), 8.0)
+    cells = torch.arange(MAP_PX)[:, None]
+
+    def maps(shift: float) -> torch.Tensor:
+        heat = torch.zeros(1, 5, MAP_PX, MAP_PX)
+        heat[0, 0] = torch.where(rest[1][0] > 0.5, 8.0, -8.0)
+        for side in range(4):
+            near = -((cells - torch.nan_to_num(meets[0, side], nan=30.0) - shift) ** 2) / (2 * 0.6**2)
+            heat[0, 1 + side] = near if side % 2 == 0 else near.T
+        return heat
+
+    right, off = (float(border_loss(logits, maps(shift), rest)) for shift in (0.0, 1.0))
+    assert right < off - 0.2
+
+
+def test_the_exported_profiles_sum_to_one() -> None:
+    with torch.inference_mode():
+        logits, ridges = borders.ExportedBorders(Corners().eval())(torch.zeros(1, 3, 256, 256))
+    assert logits.shape == (1, 4)
+    for side in range(4):
+        assert ridges[0, side].sum(dim=side % 2).numpy() == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("task", ["first look", "closer look"])
+def test_a_handful_of_photos_is_learnt(task: str, bank: Bank) -> None:
+    costs: list[float] = []
+    places = np.flatnonzero(bank.views == VIEWS.index("framed"))[:4]
+
+    def batch_of(step: int, done: float) -> tuple[torch.Tensor, ...]:
+        if task == "first look":
+            made = [example(bank.photo(p), bank.corners_px[p].astype(float), 1, None, 128) for p in places]
+            rest = (torch.tensor([1] * len(made)), *(torch.from_numpy(np.stack([getattr(m, name) for m in made])) for name in ("sides", "maps")))  # fmt: skip
+        else:
+            rng = np.random.default_rng(0)
+            made = [border_example(bank.photo(p), bank.corners_px[p].astype(float), rng) for p in places]  # type: ignore[misc]
+            rest = tuple(torch.from_numpy(np.stack([getattr(m, name) for m in made])) for name in ("sides", "mask", "meets"))  # type: ignore[assignment]  # fmt: skip
+        images = (torch.from_numpy(np.stack([m.image for m in made])).float() / 255 - 0.5) / 0.25
+        return images, *rest
+
+    def cost(logits: torch.Tensor, maps: torch.Tensor, rest: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        made = (corner_loss if task == "first look" else border_loss)(logits, maps, rest)
+        costs.append(made.item())
+        return made
+
+    torch.manual_seed(0)
+    fit(Corners(), batch_of, cost, 0.12, 3e-2, lambda *_: None, lambda _: None)
+    assert costs[-1] < 0.6 * costs[0]
+
+
+def test_an_example_of_a_cropped_picture_has_no_sides() -> None:
+    made = learn.example(bright(), corners_of((256, 256)), VIEWS.index("filling"), None)
+    assert made.sides.tolist() == [0, 0, 0, 0]
+    assert made.maps[1:].max() == 0
+    assert made.maps[0].min() == 1
+
+
+def test_a_photo_without_an_xray_asks_for_nothing() -> None:
+    rng = np.random.default_rng(0)
+    made = learn.example(bright(), np.full((4, 2), np.nan), VIEWS.index("nothing"), rng)
+    assert made.view == VIEWS.index("nothing")
+    assert made.maps.max() == 0
+
+
+def test_a_map_and_its_corners_are_projected_alike() -> None:
+    photo, corners = bright(TRUE / 2, (128, 128)), TRUE / 2
+    made = learn.example(photo, corners, VIEWS.index("framed"), None)
+    inside = cv2.resize(made.image[0], (64, 64), interpolation=cv2.INTER_AREA) > 127
+    assert ((made.maps[0] > 0.5) == inside).mean() > 0.985
