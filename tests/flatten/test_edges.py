@@ -55,3 +55,11 @@ def test_a_side_out_of_view_is_left_where_it_is() -> None:
     line = (TRUE + LOWER)[:2]
     along = (line[1] - line[0]) / np.linalg.norm(line[1] - line[0])
     assert np.abs((top - line[0]) @ np.array([-along[1], along[0]])).max() < 1e-6
+
+
+def test_a_films_black_rim_does_not_draw_the_border_out() -> None:
+    rim = refine(photo(inside=40, outside=220), TRUE + 4.0, ALL, onto_dark=False)
+    assert np.allclose(rim.corners, TRUE + 4.0)
+    assert rim.held > 0.8  # the edge is there, and says how sure the quadrilateral is
+    bright = refine(photo(), TRUE + 4.0, ALL, onto_dark=False)
+    assert np.linalg.norm(bright.corners - TRUE, axis=1).max() < 0.0012 * diagonal(TRUE)

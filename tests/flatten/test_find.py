@@ -30,12 +30,12 @@ def on_a_desk(
 GREY = np.rint(XRAY.pixels * 200 + 10).astype(np.uint8)
 
 
-def test_an_xray_on_a_desk_is_found_to_a_pixel_or_two() -> None:
+def test_an_xray_on_a_desk_is_found_within_a_hundredth() -> None:
     quad = find(on_a_desk(GREY))
     assert quad is not None
     assert not quad.cropped_already
     truth = corners_of((GREY.shape[1], GREY.shape[0])) + np.array([250, 120])
-    assert corner_error(quad.corners_px, truth) < 0.005
+    assert corner_error(quad.corners_px, truth) < 0.01
 
 
 def test_the_corners_are_in_pixels_of_the_photo_whatever_its_size() -> None:
@@ -124,6 +124,6 @@ def test_a_model_without_maps_is_refused() -> None:
 
 
 def test_the_shipped_networks_are_small() -> None:
-    for name in ("corners", "upright"):
+    for name in ("corners", "borders", "upright"):
         card = load(name).card
         assert card.name == name

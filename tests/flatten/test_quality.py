@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from radsnap.flatten import Quad, quality, straighten
-from radsnap.flatten.judging import BARS, blockiness, glare_share, measured, moire, sharpness, tilt_deg
+from radsnap.flatten.judging import BARS, blockiness, glare_share, measured, sharpness, tilt_deg
 from radsnap.imaging import Photo, corners_of, encode_jpeg, read_image
 from radsnap.phantom import sample_chest
 
@@ -77,13 +77,6 @@ def test_tilt_is_that_of_the_camera() -> None:
     seen = 800 * points[:, :2] / points[:, 2:] + (499.5, 374.5)
     assert tilt_deg(seen, (1000, 750)) == pytest.approx(35, abs=5)  # the lens is not known
     assert tilt_deg(corners_of((300, 200)) + 200, (1000, 750)) == pytest.approx(0, abs=1e-4)
-
-
-def test_a_pattern_of_stripes_is_moire_and_anatomy_is_not() -> None:
-    y, x = np.mgrid[0 : XRAY.shape[0], 0 : XRAY.shape[1]]
-    plain = XRAY.astype(np.float32) / 255
-    striped = plain + 0.04 * np.sin(0.7 * x + 0.45 * y).astype(np.float32)
-    assert moire(striped) > 5 * moire(plain)
 
 
 def test_blocks_of_a_strong_compression_are_seen() -> None:

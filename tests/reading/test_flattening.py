@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from radsnap.flatten import Quad, straighten
+from radsnap.flatten import Quad, straighten, straightening
 from radsnap.imaging import Photo, Provenance, Radiograph, project
-from radsnap.reading import flattening
-from radsnap.reading.flattening import Flat, flattened
+from radsnap.models.card import Card, Head
+from radsnap.reading import flattening, pipeline
+from radsnap.reading.flattening import Flat, flattened, too_cropped
 from radsnap.reading.heatmaps import HeatMaps, Place
+from radsnap.reading.lungs import Chest, tell_apart
 from radsnap.reading.pipeline import Pipeline, load_pipeline
 
 CORNERS = np.array([(60.0, 30.0), (250.0, 44.0), (236.0, 200.0), (70.0, 190.0)])
@@ -63,6 +65,22 @@ def test_corners_are_told_in_pixels_of_the_file() -> None:
     assert np.abs(np.array(flat.corners_px) - (CORNERS * 2 + 0.5)).max() < 0.01
 
 
+@pytest.mark.parametrize("confidence", [0.3, 1.0])
+def test_an_outline_runs_from_the_corner_that_is_upper_left_when_upright(
+    confidence: float, chain: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = straightening.Orientation(1, False, 0.99)
+    found(Quad(CORNERS, confidence), monkeypatch)
+    monkeypatch.setattr(straightening, "orientation", lambda grey: turn)
+    read = chain.diagnose(photo())
+    assert read.outline is not None
+    assert read.outline.sure == (confidence == 1.0) == (read.corners_px is not None)
+    size = np.array((320, 240))
+    corners = np.array(read.outline.corners) * size - 0.5
+    assert np.abs(corners - straightening.upright(CORNERS, turn)).max() < 0.05
+    assert read.outline.aspect == pytest.approx(1 / straightening.aspect_of(CORNERS, (320, 240)), rel=0.02)
+
+
 @pytest.mark.parametrize("quad", [None, Quad(CORNERS, 1.0, cropped_already=True)])
 def test_without_a_sure_quad_the_photo_is_read_as_it_is(
     quad: Quad | None, chain: Pipeline, monkeypatch: pytest.MonkeyPatch
@@ -70,7 +88,7 @@ def test_without_a_sure_quad_the_photo_is_read_as_it_is(
     found(quad, monkeypatch)
     assert flattened(photo()) is None
     read, plain = chain.diagnose(photo(), heat_maps=True), replace(chain, flatten=False).diagnose(photo())
-    assert read.corners_px is None
+    assert (read.corners_px, read.outline) == (None, None)
     assert read.findings == plain.findings
     assert read.heat_maps is not None
     assert read.heat_maps.place is None
@@ -130,3 +148,91 @@ def test_what_is_clearly_no_xray_stays_none_whatever_is_found_in_it(
     assert result.gate is not None
     assert not result.gate.passed
     assert "flatten" not in result.ms
+
+
+class Seen:
+    """A lung network of which only the card is asked."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card.model_copy(
+            update={"heads": (Head(name="masks", classes=("lungs",), activation="sigmoid"),)}
+        )
+
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        raise AssertionError("the lungs are given")
+
+
+def chest(*open_rows: int, lungs: int = 2) -> Chest:
+    """Two lungs side by side, the given rows at the top reaching over the border."""
+    logits = np.full((64, 64), -1.0, np.float32)
+    for left in (8, 38)[:lungs]:
+        logits[12:56, left : left + 18] = 1
+        logits[list(open_rows), left : left + 18] = 1
+    sides, reason = tell_apart(logits > 0)
+    return Chest(logits, None, sides, reason)
+
+
+def cut(seen: tuple[bool, bool, bool, bool]) -> Flat:
+    quad = Quad(CORNERS, 1.0, sides_seen=seen)
+    return Flat(photo(), quad, straighten(photo(), quad, 200, turn=False))
+
+
+def test_lungs_that_a_photo_cuts_off_are_not_read() -> None:
+    cropped = chest(*range(12))
+    said = too_cropped(cropped, None)
+    assert said == "not assessed: cropped (the photo cuts the lungs off: top)"
+    assert too_cropped(cropped, cut((False, True, True, True))) == said
+    assert too_cropped(cropped, cut((True, True, True, False))) is None  # its top is the x-ray's own border
+    assert too_cropped(chest(), None) is None
+    assert too_cropped(chest(), cut((False, False, False, False))) is None
+
+
+def test_half_a_chest_is_cropped_where_the_photo_ends_and_ill_where_it_does_not() -> None:
+    half = chest(lungs=1)
+    assert half.reason == "one lung was found, not two"
+    assert too_cropped(half, cut((True, False, True, True))) == (
+        "not assessed: cropped (the photo cuts the lungs off: right)"
+    )
+    assert too_cropped(half, cut((True, True, True, True))) is None
+    assert too_cropped(half, None) is None
+
+
+@pytest.mark.parametrize(("turns", "mirrored", "open_side"), [
+    (0, False, "top"), (1, False, "left"), (2, False, "bottom"), (0, True, "top"), (1, True, "right"),
+])  # fmt: skip
+def test_a_side_out_of_view_is_named_as_the_upright_picture_shows_it(
+    turns: int, mirrored: bool, open_side: str
+) -> None:
+    flat = cut((False, True, True, True))
+    lies = straightening.Orientation(turns, mirrored, 1.0)
+    turned = replace(flat, straight=replace(flat.straight, lies=lies, turned=True))
+    assert turned.open_sides == {open_side}
+    corners = straightening.upright(CORNERS, lies)  # upper left first, clockwise
+    side = ("top", "right", "bottom", "left").index(open_side)
+    ends = {tuple(corners[side]), tuple(corners[(side + 1) % 4])}
+    assert ends == {tuple(CORNERS[0]), tuple(CORNERS[1])}
+
+
+def test_a_cropped_photo_is_a_result_with_its_reason(
+    chain: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(Quad(CORNERS, 1.0, sides_seen=(False, True, True, True)), monkeypatch)
+    monkeypatch.setattr(pipeline, "read_lungs", lambda network, image: chest(*range(12)))
+    result = replace(chain, lungs=Seen(chain.gate.card)).diagnose(photo())
+    assert result.ok
+    assert result.findings is None
+    assert result.reason == "not assessed: cropped (the photo cuts the lungs off: top)"
+    assert result.lungs is not None
+
+
+def test_glare_is_counted_in_the_lungs(chain: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(Quad(CORNERS, 1.0), monkeypatch)
+    burnt = Photo(photo().pixels.copy())
+    burnt.pixels[60:170, 90:150] = 255  # the left lung's place, a fifth of the picture
+    monkeypatch.setattr(pipeline, "read_lungs", lambda network, image: chest())
+    frontal = chain.diagnose(photo()).kind
+    monkeypatch.setattr(pipeline, "read_kind", lambda network, image: frontal)  # the tiny one sees brightness
+    result = replace(chain, lungs=Seen(chain.gate.card)).diagnose(burnt)
+    glare = [remark for remark in result.quality if remark.name == "glare"]
+    assert len(glare) == 1
+    assert "of the lungs is covered by glare" in glare[0].sentence

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from radsnap.imaging import Provenance
 from radsnap.reading import quality
 
 
@@ -55,3 +56,10 @@ def test_sharpness_does_not_depend_on_contrast() -> None:
 
 def test_a_picture_of_one_grey_has_no_sharpness() -> None:
     assert quality.sharpness(np.full((64, 64), 0.5, dtype=np.float32)) == 0.0
+
+
+def test_a_damaged_file_gets_a_remark_in_the_decoders_words() -> None:
+    assert quality.file_remarks(Provenance("a.jpg")) == ()
+    (remark,) = quality.file_remarks(Provenance("a.jpg", damage="Corrupt JPEG data: premature end"))
+    assert remark.name == "damaged"
+    assert "(Corrupt JPEG data: premature end)" in remark.sentence

@@ -1,4 +1,4 @@
-"""Find the x-ray in a photo: a small network sees it, the picture's own edges place it."""
+"""Find the x-ray in a photo: one small network sees it, another looks closer, the picture's own edges place it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radsnap.flatten.edges import refine
+from radsnap.flatten.closer import Closer, look_closer
+from radsnap.flatten.edges import Refined, refine
 from radsnap.flatten.lines import Coarse, quad_of
 from radsnap.flatten.quad import POSSIBLE, Points, Quad, diagonal
 from radsnap.imaging import Photo, corners_of, project, resizing
@@ -25,6 +26,9 @@ _LEAST_PX = 32
 _LONGEST_ASPECT = 4.0
 # What the edges may move a corner by, of the diagonal, before the network's own corners are kept.
 _MOVED_AT_MOST = 0.03
+_LOOKS = 3
+# A look that moves the corners by less than this, of the diagonal, is the last.
+_SETTLED = 0.004
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,18 @@ class Sight:
     maps: FloatArray
 
 
-def find(photo: Photo, model: str | Path = "corners") -> Quad | None:
+@dataclass(frozen=True, eq=False)
+class Trail:
+    """How corners were come by: the first look, the closer ones in turn, and the edges."""
+
+    sight: Sight
+    coarse: Coarse
+    looks: tuple[Closer, ...]
+    refined: Refined
+    corners: Points
+
+
+def find(photo: Photo, model: str | Path = "corners", closer: str | Path = "borders") -> Quad | None:
     """Find the x-ray in a photo. None where there is none, or none that a straight-sided quadrilateral fits.
 
     Raises WeightsError when the model cannot be loaded.
@@ -44,10 +59,9 @@ def find(photo: Photo, model: str | Path = "corners") -> Quad | None:
     height, width = photo.pixels.shape[:2]
     if min(height, width) < _LEAST_PX or max(height, width) > _LONGEST_ASPECT * min(height, width):
         return None
-    network = _kept(str(model))
+    network, second = _kept(str(model)), _kept_closer(str(closer))
     pixels = _reduced(photo.pixels)
-    sight = look(network, pixels)
-    quad = placed(pixels, sight)
+    quad = placed(pixels, look(network, pixels), second)
     if quad is None:
         return None
     size = (pixels.shape[1], pixels.shape[0])
@@ -63,54 +77,78 @@ def look(network: Network, pixels: ByteImage) -> Sight:
     return Sight(powers / powers.sum(), 1 / (1 + np.exp(-logits[3:7])), made["heat_maps"][0])
 
 
-def placed(pixels: ByteImage, sight: Sight) -> Quad | None:
-    """Turn what the network saw into a quad of a photo (H, W, 3)."""
+def placed(pixels: ByteImage, sight: Sight, closer: Network) -> Quad | None:
+    """Turn what the first network saw into a quad of a photo (H, W, 3), with closer looks by the second."""
     height, width = pixels.shape[:2]
     nothing, framed, filling = (float(v) for v in sight.views)
     if filling > max(nothing, framed):
         return Quad(corners_of((width, height)), filling, cropped_already=True)
     if nothing > 0.5:
         return None
+    trail = followed(pixels, sight, closer)
+    if trail is None:
+        return None
+    sure = confidence(trail)
+    if sure < POSSIBLE:
+        return None
+    return Quad(trail.corners, sure, False, trail.looks[-1].seen, trail.coarse.beside > 0.25)
+
+
+def followed(pixels: ByteImage, sight: Sight, closer: Network) -> Trail | None:
+    """Follow an x-ray from the first look to its edges. None where it is lost on the way."""
     coarse = quad_of(sight.maps, sight.sides > 0.5)
     if coarse is None:
         return None
-    cells = resizing((sight.maps.shape[2], sight.maps.shape[1]), (width, height))
-    corners = project(cells, coarse.corners)
+    height, width = pixels.shape[:2]
+    corners = project(resizing((sight.maps.shape[2], sight.maps.shape[1]), (width, height)), coarse.corners)
+    looks: list[Closer] = []
+    for _ in range(_LOOKS):
+        found = look_closer(closer, pixels, corners)
+        if found is None:
+            return None
+        looks.append(found)
+        corners = found.corners
+        if found.moved < _SETTLED:
+            break
     grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
-    refined = refine(grey, corners, coarse.seen)
+    refined = refine(grey, corners, looks[-1].seen, onto_dark=False)
     if refined.moved <= _MOVED_AT_MOST:
         corners = refined.corners
-    sure = confidence(sight, coarse, refined.moved, refined.held)
-    if sure < POSSIBLE:
-        return None
-    return Quad(corners, sure, False, coarse.seen, coarse.beside > 0.25)
+    return Trail(sight, coarse, tuple(looks), refined, corners)
 
 
-def features(sight: Sight, coarse: Coarse, moved: float, held: float) -> NDArray[np.float64]:
-    """Give what confidence is judged by: each about 0 for a good quad, larger for a doubtful one."""
-    doubt_sides = float(np.minimum(sight.sides, 1 - sight.sides).max())
+def features(trail: Trail) -> NDArray[np.float64]:
+    """Give what confidence is judged by: each about 0 for a good quad, at most 1 for a doubtful one."""
+    sight, last, first = trail.sight, trail.looks[-1], trail.looks[0]
     return np.array(
         [
-            1 - coarse.agreement,
-            1 - coarse.support,
-            min(coarse.spread_cells, 6) / 6,
-            1 - float(sight.views[1]),
-            doubt_sides,
-            min(moved, 0.06) / 0.06,
-            1 - held,
-            sum(not seen for seen in coarse.seen) / 4,
+            np.sqrt(max(1 - trail.coarse.agreement, 0)),
+            _decades(1 - float(sight.views[1]), 4),
+            np.sqrt(min(first.moved, 0.2) / 0.2),
+            np.sqrt(min(last.moved, 0.02) / 0.02),
+            min(last.spread, 0.1) / 0.1,
+            _decades(1 - last.clear, 3),
+            _decades(2 * last.doubt, 4),
+            np.sqrt(min(trail.refined.moved, 0.04) / 0.04),
+            1 - trail.refined.held,
+            sum(not seen for seen in last.seen) / 4,
         ]
     )
 
 
+def _decades(doubt: float, count: int) -> float:
+    """Tell a doubt of a thousandth from one of a hundredth: 0 at 10^-count, 1 at 1."""
+    return float(np.clip(1 + np.log10(max(doubt, 0.0) + 10.0**-count) / count, 0, 1))
+
+
 # Fitted by bench/flatten_accuracy.py --fit on photos of the split val.
-_WEIGHTS = np.array([-0.14, -2.85, -0.3, -0.2, -0.61, -3.03, -2.14, 0.0])
-_BIAS = 3.09
+_WEIGHTS = np.array([-1.32, -0.45, -0.36, -0.46, -0.64, -2.7, -1.14, -0.44, -1.81, -0.44])
+_BIAS = 4.41
 
 
-def confidence(sight: Sight, coarse: Coarse, moved: float, held: float) -> float:
+def confidence(trail: Trail) -> float:
     """Give the probability that no corner is off by more than 3 % of the diagonal: a logistic curve of `features`."""
-    return float(1 / (1 + np.exp(-(features(sight, coarse, moved, held) @ _WEIGHTS + _BIAS))))
+    return float(1 / (1 + np.exp(-(features(trail) @ _WEIGHTS + _BIAS))))
 
 
 def corner_error(found: Points, truth: Points) -> float:
@@ -132,4 +170,11 @@ def _reduced(pixels: ByteImage) -> ByteImage:
 def _kept(model: str) -> Network:
     network = load(model)
     network.card.head("view"), network.card.head("sides")  # raise for another kind of network
+    return network
+
+
+@cache
+def _kept_closer(model: str) -> Network:
+    network = load(model)
+    network.card.head("sides")
     return network

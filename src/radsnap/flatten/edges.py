@@ -28,19 +28,19 @@ class Refined:
 
 
 def refine(
-    grey: FloatArray, corners: Points, seen: tuple[bool, bool, bool, bool], ridges: FloatArray | None = None
+    grey: FloatArray, corners: Points, seen: tuple[bool, bool, bool, bool], onto_dark: bool = True
 ) -> Refined:
     """Fit each seen side to the edge near it in grey (H, W); a side without a clear edge stays where it is.
 
-    ridges: the network's maps of the sides (4, h, w) of the same photo: edges on a ridge count more.
+    onto_dark: whether a side may move onto an edge that is darker within. A film's black rim makes such
+    an edge, a little outside of the x-ray's own border.
     """
     reach = _REACH * diagonal(corners)
     lines, shares = np.empty((4, 3)), []
     for side in range(4):
         start, end = corners[side], corners[(side + 1) % 4]
-        ridge = None if ridges is None else ridges[side]
-        found = _fitted(grey, start, end, reach, ridge) if seen[side] else None
-        if found is None:
+        found = _fitted(grey, start, end, reach) if seen[side] else None
+        if found is None or (found[2] > 0 and not onto_dark):
             lines[side] = _through(start, end)
         else:
             lines[side] = found[0]
@@ -60,10 +60,8 @@ def _through(start: Points, end: Points) -> Points:
     return np.array([*normal, float(normal @ start)])
 
 
-def _fitted(
-    grey: FloatArray, start: Points, end: Points, reach: float, ridge: FloatArray | None
-) -> tuple[Points, float] | None:
-    """Find the straight edge nearest to a side: its line, and the share of the side's profiles that lie on it."""
+def _fitted(grey: FloatArray, start: Points, end: Points, reach: float) -> tuple[Points, float, float] | None:
+    """Find the straight edge nearest to a side: its line, the share of the side's profiles that lie on it, and 1 where it is brighter outside, else -1."""
     length = float(np.linalg.norm(end - start))
     normal = _through(start, end)[:2]
     share = np.linspace(0.04, 0.96, _PROFILES)
@@ -81,15 +79,15 @@ def _fitted(
     profiles = cv2.GaussianBlur(profiles, (5, 5), 1.0)
     slope = (profiles[:, 2:] - profiles[:, :-2])[inside]
     places = share[inside] - 0.5
-    hope = None if ridge is None else _along(ridge, at[inside, 1:-1], grey.shape)
-    best, sign = _vote(slope, places, steps, float(_PRIOR / _REACH), hope)
-    if best is None:
-        return None
-    return _sharpened(slope * sign, places, best, steps, step_px, feet[inside], normal)
+    best, sign = _vote(slope, places, steps, float(_PRIOR / _REACH))
+    sharp = (
+        None if best is None else _sharpened(slope * sign, places, best, steps, step_px, feet[inside], normal)
+    )
+    return None if sharp is None else (*sharp, sign)
 
 
 def _vote(
-    slope: FloatArray, places: NDArray[np.float64], steps: int, prior: float, hope: FloatArray | None
+    slope: FloatArray, places: NDArray[np.float64], steps: int, prior: float
 ) -> tuple[tuple[float, float] | None, float]:
     """Choose offset and tilt (in steps) of the straight edge that most profiles share, one sign for all of it."""
     # a profile says where its edge is, not how strong: a few bright letters must not outvote a faint border
@@ -106,8 +104,6 @@ def _vote(
         within = (columns >= 0) & (columns < count)
         moved = np.where(within, votes[rows, columns.clip(0, count - 1)], 0)
         total = moved.mean(axis=0) * (0.15 + 0.85 * cost) * (1 - 0.25 * abs(tilt) / steps)
-        if hope is not None:
-            total = total * (0.1 + np.where(within, hope[rows, columns.clip(0, count - 1)], 0).mean(axis=0))
         place = int(np.abs(total).argmax())
         if abs(total[place]) > best:
             best, choice, sign = (
@@ -115,17 +111,7 @@ def _vote(
                 (float(place), float(tilt)),
                 float(np.sign(total[place])),
             )
-    return (choice if best > (0.12 if hope is None else 0.03) else None), sign
-
-
-def _along(ridge: FloatArray, at: FloatArray, size: tuple[int, ...]) -> FloatArray:
-    """Read a side's map (h, w) at points of a photo of (height, width)."""
-    x = (at[..., 0] + 0.5) * (ridge.shape[1] / size[1]) - 0.5
-    y = (at[..., 1] + 0.5) * (ridge.shape[0] / size[0]) - 0.5
-    found = cv2.remap(
-        ridge, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(found, np.float32)
+    return (choice if best > 0.12 else None), sign
 
 
 def _sharpened(

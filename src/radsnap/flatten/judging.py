@@ -73,7 +73,6 @@ BARS = {
         Bar("flat", 0.08, -1),
         Bar("tilted", 40.0, 1),
         Bar("cropped", 1.5, 1, retake=False),
-        Bar("moire", 0.5, 1, retake=False),
         Bar("compressed", 5.0, 1),
     )
 }
@@ -109,7 +108,6 @@ def measured(photo: Photo, quad: Quad, straight: Straight, lungs: Mask | None = 
         "flat": high - low,
         "tilted": 0.0 if quad.cropped_already else tilt_deg(quad.corners_px, (width, height)),
         "cropped": float(sum(not seen for seen in quad.sides_seen)) if not quad.cropped_already else 0.0,
-        "moire": moire(unit),
         "compressed": blockiness(photo.pixels) if size_px == (width, height) else 0.0,
     }
 
@@ -128,9 +126,14 @@ def _cost(name: str, value: float) -> float:
 
 def sharpness(grey: FloatArray) -> float:
     """Deviation of the Laplacian over that of the pixels: 0 for a flat picture; of (H, W) at most 512 px long."""
-    deviation = float(grey.std())
+    deviation = _deviation(grey)
     # A picture of one grey has no edges to be sharp or blurred; rounding noise must not count as edges.
-    return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / deviation if deviation > 1e-3 else 0.0
+    edges = np.asarray(cv2.Laplacian(grey, cv2.CV_32F), np.float32)
+    return _deviation(edges) / deviation if deviation > 1e-3 else 0.0
+
+
+def _deviation(values: FloatArray) -> float:
+    return float(cv2.meanStdDev(values)[1][0, 0])  # five times as fast as NumPy's
 
 
 def glare_share(glare: Mask, lungs: Mask | None) -> float:
@@ -151,27 +154,6 @@ def tilt_deg(corners: Points, photo_size: tuple[int, int]) -> float:
     axes = np.linalg.inv(camera) @ matrix
     normal = np.cross(axes[:, 0], axes[:, 1])
     return float(np.rad2deg(np.arccos(min(abs(normal[2]) / float(np.linalg.norm(normal)), 1.0))))
-
-
-def moire(grey: FloatArray) -> float:
-    """Give the strength of periodic patterns: the share of fine detail that lies in single peaks of the spectrum."""
-    side = 256
-    height, width = grey.shape
-    if min(height, width) < side:
-        return 0.0
-    top, left = (height - side) // 2, (width - side) // 2
-    part = grey[top : top + side, left : left + side]
-    window = np.hanning(side).astype(np.float32)
-    fine = part - cv2.GaussianBlur(part, (0, 0), 6)
-    power = np.abs(np.fft.rfft2(fine * window[:, None] * window[None, :])).astype(np.float32) ** 2
-    ring = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
-    middle = cv2.medianBlur(np.log(power + 1e-9).astype(np.float32), 5)
-    peaks = (np.log(power + 1e-9) > middle + 4.0) & (ring > 0.04)
-    # anatomy runs through the axes (edges of the crop, ribs); a pattern stands alone
-    peaks[:3, :] = peaks[-2:, :] = False
-    peaks[:, :3] = False
-    whole = float(power[ring > 0.04].sum())
-    return float(power[peaks].sum()) / max(whole, 1e-9)
 
 
 def blockiness(pixels: ByteImage) -> float:
@@ -246,9 +228,6 @@ _SENTENCES: Mapping[str, Callable[[float, Quad, bool], str]] = {
         f"The camera is tilted by {value:.0f} degrees; hold it square to the x-ray."
     ),
     "cropped": _cropped,
-    "moire": lambda value, quad, lungs: (
-        "The screen's grid shows as a pattern; step back a little, or turn the phone slightly."
-    ),
     "compressed": lambda value, quad, lungs: (
         "The photo is strongly compressed; send it as a file, not as a picture message."
     ),

@@ -46,7 +46,7 @@ def quad_of(maps: FloatArray, seen: NDArray[np.bool_]) -> Coarse | None:
     if not seen.any():
         return None
     frame = np.array([(-0.5, -0.5), (width - 0.5, -0.5), (width - 0.5, height - 0.5), (-0.5, height - 0.5)])
-    lines = _completed(lines, seen, frame)
+    lines = completed(lines, seen, frame)
     corners = meet(lines)
     if corners is None or not np.isfinite(corners).all() or not _is_sound(corners, (height, width)):
         return None
@@ -81,7 +81,7 @@ def _line(heat: FloatArray, outward: Points) -> tuple[Points, float] | None:
     return np.array([*normal, offset]), spread
 
 
-def _completed(lines: Points, seen: NDArray[np.bool_], frame: Points) -> Points:
+def completed(lines: Points, seen: NDArray[np.bool_], frame: Points) -> Points:
     """Put a line for each side that is not seen: parallel to its opposite (or square to a neighbour), as far out as the photo reaches."""
     lines = lines.copy()
     visible = frame

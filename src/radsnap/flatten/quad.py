@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 SIDES = ("top", "right", "bottom", "left")
 
-# No held-out simulated photo with a wrong quad reached it, and hardly one with a right quad (docs/flatten.md): the
-# shipped network is not good enough yet for more to be straightened without being asked.
+# Of 398 simulated photos of validation x-rays 42 reached it, none of them wrong; at 0.9 four in a hundred were
+# (docs/flatten.md). Most of those have a border that nothing in the photo shows.
 SURE = 0.95
 # Below this a quad is not worth showing.
 POSSIBLE = 0.2

@@ -50,10 +50,7 @@ def straighten(photo: Photo, quad: Quad, longest_px: int = LONGEST_PX, turn: boo
     corners = quad.corners_px
     height, width = photo.pixels.shape[:2]
     size = size_of(corners, (width, height), longest_px)
-    pixels, shrink = _shrunk(photo.pixels, corners, size)
-    onto = homography(project(shrink, corners), corners_of(size))
-    matrix = compose(shrink, onto)
-    flat = _warped(pixels, onto, size)
+    flat, matrix = cut_out(photo.pixels, corners, size)
     grey = np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8)
     lies = orientation(grey.astype(np.float32) / np.float32(255)) if turn else None
     turned = lies is not None and lies.sure and not lies.upright
@@ -65,6 +62,18 @@ def straighten(photo: Photo, quad: Quad, longest_px: int = LONGEST_PX, turn: boo
     steps = (*photo.provenance.steps, "straightened from a photo" + ", turned upright" * turned)
     radiograph = Radiograph(toned(grey, glare), None, replace(photo.provenance, steps=steps))
     return Straight(radiograph, matrix, glare, lies, turned)
+
+
+def cut_out(
+    pixels: ByteImage, corners: Points, size: tuple[int, int]
+) -> tuple[ByteImage, NDArray[np.float64]]:
+    """Cut a quadrilateral out of uint8 (H, W, 3) as a picture of (width, height), its first corner at the upper left.
+
+    Gives the homography from the pixels to the picture's too. What lies outside repeats the edge.
+    """
+    smaller, shrink = _shrunk(pixels, corners, size)
+    onto = homography(project(shrink, corners), corners_of(size))
+    return _warped(smaller, onto, size), compose(shrink, onto)
 
 
 def size_of(corners: Points, photo_size: tuple[int, int], longest_px: int = LONGEST_PX) -> tuple[int, int]:

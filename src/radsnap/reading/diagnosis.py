@@ -82,13 +82,32 @@ class Remark:
         }
 
 
+@dataclass(frozen=True)
+class Outline:
+    """Where an x-ray lies in a photo: its corners as shares of the photo's sides, and its own width over its height.
+
+    The first corner is the upper left one of the x-ray put upright, the others follow clockwise. `sure` tells
+    whether it was found surely enough to be read straightened.
+    """
+
+    corners: tuple[tuple[float, float], ...]
+    aspect: float
+    sure: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as JSON's types."""
+        corners = [[_rounded(share) for share in corner] for corner in self.corners]
+        return {"corners": corners, "aspect": _rounded(self.aspect), "sure": self.sure}
+
+
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
     """One picture, read as far as the chain went.
 
     `findings` is None when the chain stopped before them; `reason` then says why. `ok` is False when the
     file could not be read at all; `error` then says why. `cards` are those of the networks that ran, by
-    stage; `ms` are milliseconds by stage. `heat_maps` is None unless asked for.
+    stage; `ms` are milliseconds by stage. `heat_maps` is None unless asked for. `outline` is where an x-ray was found
+    in a photo, sure or not; `corners_px` are its corners, where it was sure and read straightened.
     """
 
     path: str | None
@@ -105,6 +124,7 @@ class Diagnosis:
     cards: Mapping[str, Card] = field(default_factory=dict)
     ms: Mapping[str, float] = field(default_factory=dict)
     heat_maps: HeatMaps | None = field(default=None, repr=False)
+    outline: Outline | None = None
 
     @classmethod
     def failed(cls, path: str, error: str) -> Diagnosis:

@@ -339,9 +339,13 @@ def _distance(region: Bools) -> FloatArray:
 
 def _hull(inside: Labels) -> Labels:
     hull = np.zeros_like(inside)
-    points = cv2.findNonZero(inside)
-    if points is not None:
-        cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
+    rows = np.flatnonzero(inside.any(axis=1))
+    if len(rows):
+        # a hull's corners are the first or last place of their row; among all places OpenCV takes 2 ms to find them
+        first = inside[rows].argmax(axis=1)
+        last = inside.shape[1] - 1 - inside[rows, ::-1].argmax(axis=1)
+        ends = np.stack([np.concatenate([first, last]), np.tile(rows, 2)], axis=1)
+        cv2.fillConvexPoly(hull, cv2.convexHull(ends.astype(np.int32)), 1)
     return hull
 
 

@@ -18,9 +18,9 @@ from radsnap.models.card import InputSpec
 from radsnap.models.preprocess import seen, to_input
 from radsnap.models.runtime import load
 from radsnap.reading.diagnosis import Diagnosis, Gate
-from radsnap.reading.flattening import Averaged, Flat, flattened
-from radsnap.reading.lungs import HEAD, in_diagnosis, read_lungs
-from radsnap.reading.quality import remarks
+from radsnap.reading.flattening import Averaged, Flat, flattened, too_cropped
+from radsnap.reading.lungs import HEAD, Chest, in_diagnosis, read_lungs
+from radsnap.reading.quality import file_remarks, remarks
 from radsnap.reading.stages import Runner, findings_head, read_findings, read_gate, read_kind
 
 FloatArray = NDArray[np.float32]
@@ -85,7 +85,7 @@ class Pipeline:
         cards = {"gate": self.gate.card}
         with clock.lap("gate"):
             gate, domain = read_gate(self.gate, inputs.of(self.gate))
-        flat = self._flattened(image, gate, clock)
+        found = flat = self._flattened(image, gate, clock)
         straight = (
             None if flat is None else _Inputs(flat.straight.radiograph, flat.straight.radiograph.pixels)
         )
@@ -103,19 +103,28 @@ class Pipeline:
         cards["kind"] = self.kind.card
         with clock.lap("kind"):
             kind = read_kind(self.kind, inputs.of(self.kind))
+        chest = self._chest(kind.label, inputs, clock)
         with clock.lap("quality"):
             size_px = image.provenance.size_px or inputs.grey.shape[::-1]
-            quality = remarks(inputs.grey, size_px) if flat is None else flat.remarks()
-        so_far = Diagnosis(None, domain=domain, gate=gate, kind=kind, quality=quality, cards=cards)
+            lungs = None if chest is None or flat is None else chest.mask(*inputs.grey.shape)
+            quality = remarks(inputs.grey, size_px) if flat is None else flat.remarks(lungs)
+            quality = (*file_remarks(image.provenance), *quality)
+        outline = None if found is None else found.outline
+        so_far = Diagnosis(
+            None, domain=domain, outline=outline, gate=gate, kind=kind, quality=quality, cards=cards
+        )
         reader = self.readers.get(kind.label)
         if reader is None:
             return flat, replace(so_far, reason=_not_read(kind.label))
+        cropped = None if chest is None or isinstance(image, Radiograph) else too_cropped(chest, flat)
+        if cropped is not None:
+            return flat, self._with_lungs(replace(so_far, reason=cropped), chest, inputs, clock)
         cards["findings"] = reader.card
         with clock.lap("findings"):
             asked = reader if doubtful is None else Averaged(reader, (doubtful.of(reader)[None],))
             findings, maps = read_findings(asked, inputs.of(reader), domain, heat_maps)
         read = replace(so_far, findings=findings, heat_maps=maps)
-        return flat, self._with_lungs(read, inputs, clock) if kind.label in LUNGS_SHOW else read
+        return flat, self._with_lungs(read, chest, inputs, clock)
 
     def _flattened(self, image: Radiograph | Photo, gate: Gate, clock: _Clock) -> Flat | None:
         """Straighten a photo, unless it is clearly no x-ray: what is cut out of one could pass for an x-ray."""
@@ -124,12 +133,20 @@ class Pipeline:
         with clock.lap("flatten"):
             return flattened(image)
 
-    def _with_lungs(self, diagnosis: Diagnosis, inputs: _Inputs, clock: _Clock) -> Diagnosis:
+    def _chest(self, kind: str, inputs: _Inputs, clock: _Clock) -> Chest | None:
+        """Look for the lungs where they can be seen."""
+        if self.lungs is None or kind not in LUNGS_SHOW:
+            return None
+        with clock.lap("lungs"):
+            return read_lungs(self.lungs, inputs.of(self.lungs))
+
+    def _with_lungs(
+        self, diagnosis: Diagnosis, chest: Chest | None, inputs: _Inputs, clock: _Clock
+    ) -> Diagnosis:
         """Say how the picture covers the lungs, and how much of the heat lies in them."""
-        if self.lungs is None:
+        if chest is None or self.lungs is None:
             return diagnosis
         with clock.lap("lungs"):
-            chest = read_lungs(self.lungs, inputs.of(self.lungs))
             height, width = inputs.grey.shape
             coverage = in_diagnosis(chest, diagnosis.heat_maps, height, width)
         return replace(
@@ -153,7 +170,8 @@ def load_pipeline(
     Raises WeightsError.
     """
     models = [gate, kind, *readers.values(), *([] if lungs is None else [lungs])]
-    with ThreadPoolExecutor(len(models)) as pool:  # compiling takes the time, outside Python's lock
+    # compiling takes the time, outside Python's lock; and memory, so no more than two at once
+    with ThreadPoolExecutor(2) as pool:
         loaded = list(pool.map(lambda model: load(model, threads), models))
     named = dict(zip(readers, loaded[2 : 2 + len(readers)], strict=True))
     return Pipeline(loaded[0], loaded[1], named, None if lungs is None else loaded[-1], flatten)
