@@ -182,11 +182,16 @@ class Client:
         """Get a case's picture, a JPEG."""
         return self._content(f"/api/v1/cases/{case_id}/image.jpg")
 
-    def heat_map(self, case_id: str, finding: str) -> bytes:
-        """Get where the network looked for a finding, a grey PNG over the whole picture."""
+    def straightened(self, case_id: str) -> bytes:
+        """Get the x-ray that was found in a case's photo, cut out, straight and upright, a JPEG."""
+        return self._content(f"/api/v1/cases/{case_id}/straightened.jpg")
+
+    def heat_map(self, case_id: str, finding: str, *, straightened: bool = False) -> bytes:
+        """Get where the network looked for a finding, a grey PNG over the whole picture or the straightened x-ray."""
         from urllib.parse import quote
 
-        return self._content(f"/api/v1/cases/{case_id}/heatmaps/{quote(finding, safe='')}.png")
+        place = f"/api/v1/cases/{case_id}/heatmaps/{quote(finding, safe='')}.png"
+        return self._content(f"{place}?straightened=true" if straightened else place)
 
     def export(self, case_id: str, format: Format) -> bytes:
         """Get a case as JSON, CSV, PDF, DICOM image or DICOM structured report."""

@@ -291,3 +291,9 @@ def test_a_taken_port_is_said_so() -> None:
         taken.listen()
         with pytest.raises(UsageError, match="choose another --host or --port"):
             run.listen("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999])
+def test_a_port_that_there_is_not_is_no_other_port(port: int) -> None:
+    with pytest.raises(UsageError, match=f"a port is 0 to 65535, got {port}; choose another --port"):
+        run.listen("127.0.0.1", port)

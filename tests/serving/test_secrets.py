@@ -58,7 +58,7 @@ def test_addresses_of_the_network_are_no_loopback_and_links_can_be_read_back() -
     assert page == "https://192.168.1.7:8443/pair?code=ABCD"
     assert address.url("::1", 80) == "http://[::1]/"
     drawn = address.link(page, scale=1)
-    assert drawn.startswith("<svg")
+    assert drawn.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
     assert "<script" not in drawn
     rows = address.qr_in_terminal(page).splitlines()
     # half blocks: each character is two pixels, one above the other

@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 
 from radsnap.imaging import encode_jpeg
 from radsnap.web.app import create_app
+from radsnap.web.reading import pack
 from radsnap.web.settings import Settings
 from radsnap.web.storage.new import NewCase, NewFile
 
@@ -47,14 +48,42 @@ def make_settings(tiny_chain: Path, tmp_path_factory: pytest.TempPathFactory) ->
             "gate": str(tiny_chain / "gate.card.json"),
             "kind": str(tiny_chain / "kind.card.json"),
             "model": str(tiny_chain / "findings.card.json"),
+            "lungs": None,
             "hosts": ("testserver", "127.0.0.1"),
             "requests_a_minute": 1e6,
+            "timeout_s": 600.0,  # a machine that does much else, or holds us, is no fault of a reading
             "workers": 1,
         }
         data = tmp_path_factory.mktemp("server")
         return Settings.model_validate({"data": data, **chain, **given})
 
     return make
+
+
+def a_photo(folder: Path) -> NewCase:
+    """A reading of a photo of a turned x-ray, whose quarters are 50, 100, 150 and 200 from its upper left on.
+
+    Its heat map is bright in the first quarter.
+    """
+    pixels, heat = np.full((240, 320), 20, np.uint8), np.zeros((96, 128), np.uint8)
+    shares = [
+        (0.75, 0.25),
+        (0.75, 0.75),
+        (0.25, 0.75),
+        (0.25, 0.25),
+    ]  # upper left ... of the x-ray put upright
+    pixels[60:120, 160:240], pixels[120:180, 160:240] = 50, 100
+    pixels[120:180, 80:160], pixels[60:120, 80:160] = 150, 200
+    heat[24:48, 64:96] = 255
+    new = a_reading(folder)
+    packed = pack({"Edema": heat})
+    for file, data in zip(new.files, (encode_jpeg(pixels, 95), CHEST), strict=True):
+        file.path.write_bytes(data)
+    place = folder / "heat.part"
+    place.write_bytes(packed)
+    outline = {"corners": shares, "aspect": 120 / 160, "sure": True}
+    told = {**new.diagnosis, "outline": outline, "heat_maps": ["Edema"]}
+    return NewCase(told, 320, 240, (*new.files, NewFile("heat", place, "npz")))
 
 
 def a_reading(folder: Path) -> NewCase:

@@ -10,12 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from httpx import Response
 from starlette.testclient import TestClient
 from tests.web.conftest import (
     CHEST,
     LATERAL,
     NO_XRAY,
     MakeSettings,
+    a_photo,
     a_reading,
     case_of,
     diagnose,
@@ -98,6 +100,50 @@ def test_a_heat_map_lies_where_the_picture_is_bright(client: TestClient) -> None
     heat = client.get(case["heat_map_urls"]["Edema"]).content
     grey = cv2.imdecode(np.frombuffer(heat, np.uint8), cv2.IMREAD_UNCHANGED).astype(float)
     assert grey[:, 40:].mean() > 2 * grey[:, :24].mean()
+
+
+def decoded(answer: Response) -> np.ndarray:
+    assert answer.status_code == 200, answer.text
+    return np.asarray(cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_GRAYSCALE))
+
+
+def quarters(grey: np.ndarray) -> list[float]:
+    """The means of a picture's quarters, clockwise from the upper left."""
+    height, width = grey.shape
+    parts = [
+        grey[y : y + height // 2 - 8, x : x + width // 2 - 8]
+        for y in (4, height // 2 + 4)
+        for x in (4, width // 2 + 4)
+    ]
+    return [float(parts[place].mean()) for place in (0, 1, 3, 2)]
+
+
+def test_the_xray_in_a_photo_is_shown_straight_and_upright_with_its_heat(
+    client: TestClient, tmp_path: Path
+) -> None:
+    desk = client.app.state.desk  # type: ignore[attr-defined]
+    local = client.app.state.door.people.user("local")  # type: ignore[attr-defined]
+    case = client.get(f"/api/v1/cases/{desk.cases.add(local.id, a_photo(tmp_path))}").json()
+    schemas.CaseOut.model_validate(case)
+    straight = decoded(client.get(case["straightened_url"]))
+    assert straight.shape == (160, 120), "the x-ray lay on its side"
+    assert np.abs(np.array(quarters(straight)) - [50, 100, 150, 200]).max() < 4
+    heat = decoded(client.get(f"{case['heat_map_urls']['Edema']}?straightened=true"))
+    assert heat.shape[0] / heat.shape[1] == pytest.approx(160 / 120, abs=0.05)
+    first, *others = quarters(heat)
+    assert first > 200 > 40 > max(others)
+    page = client.get(case["url"]).text
+    assert 'points="0.7500,0.2500 0.7500,0.7500 0.2500,0.7500 0.2500,0.2500"' in page
+    assert f'data-image="{case["straightened_url"]}"' in page
+
+
+def test_a_picture_without_an_outline_has_nothing_to_straighten(client: TestClient) -> None:
+    case = client.get(f"/api/v1/cases/{case_of(client)}").json()
+    assert (case["straightened_url"], case["diagnosis"]["outline"]) == (None, None)
+    for asked in ("straightened.jpg", "heatmaps/Edema.png?straightened=true"):
+        answer = client.get(f"/api/v1/cases/{case['id']}/{asked}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_outline")
+    assert "Straighten" not in client.get(case["url"]).text
 
 
 def test_a_verdict_is_kept_changed_and_taken_back(client: TestClient) -> None:

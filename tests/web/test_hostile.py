@@ -12,11 +12,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from starlette.testclient import TestClient
+from tests.imaging.pictures import dataset, encoded, saved
 from tests.web.conftest import CHEST, case_of, diagnose
 
 SOAK = int(os.environ.get("RADSNAP_SOAK", "1"))
@@ -225,14 +227,23 @@ def test_a_large_upload_is_refused_unread(client: TestClient) -> None:
     assert (deep.status_code, deep.json()["error"]["code"]) == (400, "invalid_request")
 
 
-def test_what_was_mutated_is_a_result_or_refused_and_costs_no_worker(client: TestClient) -> None:
-    rng = random.Random(7)
+def whole_files() -> list[bytes]:
+    """One small file of each format and of each way to press a DICOM's pixels."""
     grey = np.asarray(np.random.default_rng(7).integers(0, 255, (48, 64)), dtype=np.uint8)
-    seeds = [CHEST]
-    for format in ("PNG", "TIFF", "WEBP", "GIF", "BMP"):
-        data = io.BytesIO()
-        Image.fromarray(grey).save(data, format)
-        seeds.append(data.getvalue())
+    picture, heic, deflated = Image.fromarray(grey), io.BytesIO(), dataset(grey)
+    pillow_heif.from_pillow(picture).save(heic)
+    deflated.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    files = [CHEST, heic.getvalue(), saved(deflated)]
+    files += [encoded(picture, format) for format in ("PNG", "TIFF", "WEBP", "GIF", "BMP")]
+    for syntax in ("RLELossless", "JPEGLSLossless", "JPEG2000Lossless"):
+        pressed = dataset(grey)
+        pressed.compress(getattr(pydicom.uid, syntax), generate_instance_uid=False)
+        files.append(saved(pressed))
+    return files
+
+
+def test_what_was_mutated_is_a_result_or_refused_and_costs_no_worker(client: TestClient) -> None:
+    rng, seeds = random.Random(7), whole_files()
     workers = client.app.state.workers  # type: ignore[attr-defined]
     replaced = workers.counts.replaced
     statuses: dict[int, int] = {}
@@ -246,6 +257,7 @@ def test_what_was_mutated_is_a_result_or_refused_and_costs_no_worker(client: Tes
     assert set(statuses) <= {200, 413, 415, 422}, statuses
     assert statuses.get(422, 0) > 5
     assert workers.counts.replaced == replaced
+    diagnose(client)
 
 
 def test_memory_stays_flat(client: TestClient) -> None:

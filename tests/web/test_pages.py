@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from tests.web.conftest import CHEST, LATERAL, NO_XRAY, case_of, picture, sign_in
 
-from radsnap.imaging import Photo, encode_jpeg
 from radsnap.models.card import Threshold
-from radsnap.phantom import draw
 from radsnap.reading.stages import put_in_words
 from radsnap.web import pages, views
-from radsnap.web.likeness import PAGE, PHOTO, SCAN, likeness
 from radsnap.web.storage.new import NewCase, NewFile
 
 HTML = {"accept": "text/html"}
@@ -52,16 +48,6 @@ def test_a_higher_score_is_never_drawn_lower(scores: list[float], low: float) ->
 )
 def test_a_percentage_never_says_never_or_always_of_what_is_neither(probability: float, shown: str) -> None:
     assert views._percent(probability) == shown
-
-
-@pytest.mark.parametrize(("what", "said"), [("document", PAGE), ("scene", PHOTO), ("ct_slice", SCAN)])
-def test_what_is_no_xray_is_told_what_it_looks_like(what: str, said: str) -> None:
-    drawn = draw(what, 0, 2, 512)
-    assert isinstance(drawn, Photo)
-    height, width = drawn.pixels.shape[:2]
-    # the middle: the table around a page may be of any colour
-    middle = drawn.pixels[height // 4 : -height // 4, width // 4 : -width // 4]
-    assert likeness(encode_jpeg(np.ascontiguousarray(middle), 90)) == said
 
 
 @pytest.mark.parametrize(
@@ -205,3 +191,14 @@ def test_an_open_server_has_no_door(client: TestClient) -> None:
     answer = client.get("/login?next=/cases", follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/cases")
     assert "Sign out" not in page(client, "/")
+
+
+def test_a_list_is_narrowed_to_what_was_judged(client: TestClient) -> None:
+    judged, other = case_of(client), case_of(client)
+    client.put(f"/api/v1/cases/{judged}/verdict", json={"verdict": "disagree"})
+    disagreed, open_ = page(client, "/cases?verdict=disagree"), page(client, "/cases?verdict=none")
+    assert judged in disagreed
+    assert other not in disagreed
+    assert judged not in open_
+    assert other in open_
+    assert '<option value="disagree" selected>Disagreed</option>' in disagreed

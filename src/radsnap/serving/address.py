@@ -49,9 +49,15 @@ def qr_in_terminal(text: str) -> str:
 
 
 def link(text: str, scale: float = 4) -> str:
-    """Draw a QR code as SVG: `<svg>`, black on white with its quiet zone, no XML header."""
-    code = segno.make(text, micro=False, error="m")
-    return str(code.svg_inline(scale=scale, border=4, dark="#000", light="#fff"))
+    """Draw a QR code as SVG: `<svg>`, black on white with its quiet zone, no XML header.
+
+    With its namespace: without, a browser that parses it as XML draws nothing.
+    """
+    drawn = io.BytesIO()
+    segno.make(text, micro=False, error="m").save(
+        drawn, kind="svg", scale=scale, border=4, dark="#000", light="#fff", xmldecl=False, nl=False
+    )
+    return drawn.getvalue().decode()
 
 
 def _towards(target: str) -> str | None:

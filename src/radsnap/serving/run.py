@@ -25,14 +25,11 @@ def _path(scope: Scope) -> str:
     return str(scope["path"])
 
 
-class AccessLog:
-    """Logs method, path, status and time of every request: no query, no address, no names, no bodies.
+class Timed:
+    """Calls `ended(scope, status, seconds)` when a request has been answered, or has failed with 500."""
 
-    `named` says what is written for a path; it is asked when the request has been routed.
-    """
-
-    def __init__(self, app: ASGIApp, named: Callable[[Scope], str] = _path) -> None:
-        self.app, self.named = app, named
+    def __init__(self, app: ASGIApp, ended: Callable[[Scope, int, float], None]) -> None:
+        self.app, self.ended = app, ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,9 +46,22 @@ class AccessLog:
         try:
             await self.app(scope, receive, noting)
         finally:
-            ms = (time.perf_counter() - start) * 1000
-            path = "".join(letter if letter.isprintable() else "?" for letter in self.named(scope))
-            LOG.info("%s %s %d %.0f ms", scope["method"], path[:200], status, ms)
+            self.ended(scope, status, time.perf_counter() - start)
+
+
+class AccessLog(Timed):
+    """Logs method, path, status and time of every request: no query, no address, no names, no bodies.
+
+    `named` says what is written for a path; it is asked when the request has been routed.
+    """
+
+    def __init__(self, app: ASGIApp, named: Callable[[Scope], str] = _path) -> None:
+        super().__init__(app, self._log)
+        self.named = named
+
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+        path = "".join(letter if letter.isprintable() else "?" for letter in self.named(scope))
+        LOG.info("%s %s %d %.0f ms", scope["method"], path[:200], status, seconds * 1000)
 
 
 class _Impatient(H11Protocol):
@@ -114,6 +124,8 @@ def serve(
 
 def listen(host: str, port: int) -> socket.socket:
     """Open a port. Raises UsageError with the reason."""
+    if not 0 <= port < 65536:  # getaddrinfo takes the lower 16 bits of any number
+        raise UsageError(f"a port is 0 to 65535, got {port}; choose another --port")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, socket.SOCK_STREAM)

@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -21,7 +21,7 @@ from radsnap.models.runtime import locate
 from radsnap.reading.report import NOTICE
 from radsnap.serving.headers import SameOrigin, SecurityHeaders
 from radsnap.serving.limits import BodyLimit, RateLimit
-from radsnap.serving.run import AccessLog
+from radsnap.serving.run import AccessLog, Timed
 from radsnap.serving.tokens import Signer, kept_secret
 from radsnap.web import reading
 from radsnap.web.access import Door
@@ -32,7 +32,7 @@ from radsnap.web.jobs import Jobs
 from radsnap.web.lock import held
 from radsnap.web.messenger import Messenger
 from radsnap.web.messenger.answering import Answering, door_of
-from radsnap.web.metrics import Measured, Metrics, route_of
+from radsnap.web.metrics import Metrics, route_of
 from radsnap.web.settings import Settings
 from radsnap.web.storage.cases import Cases
 from radsnap.web.storage.database import now_us, open_database
@@ -65,7 +65,7 @@ def create_app(settings: Settings, messenger: Messenger | None = None) -> FastAP
     )
     workers = Workers(settings.workers, settings.queue, settings.timeout_s, reading.load, (settings,))
     metrics = Metrics(lambda: workers.counts)
-    app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(Timed, ended=metrics.answered)
     app.state.settings, app.state.workers, app.state.metrics, app.state.cards = (
         settings,
         workers,
@@ -83,10 +83,11 @@ def create_app(settings: Settings, messenger: Messenger | None = None) -> FastAP
 
 
 def cards_of(settings: Settings) -> dict[str, Card]:
-    """Read the cards of the networks in use, by stage: gate, kind, findings, and each further kind of x-ray."""
+    """Read the cards of the networks in use, by stage: gate, kind, findings, further kinds of x-ray, lungs."""
     chain = {"gate": settings.gate, "kind": settings.kind}
+    last = {} if settings.lungs is None else {"lungs": settings.lungs}
     readers = {"findings" if kind == "chest_frontal" else kind: path for kind, path in settings.chain.items()}
-    return {stage: read_card(locate(path)) for stage, path in {**chain, **readers}.items()}
+    return {stage: read_card(locate(path)) for stage, path in {**chain, **readers, **last}.items()}
 
 
 @asynccontextmanager
@@ -95,7 +96,8 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     with held(settings.data):
         await run_in_threadpool(_open, app)
         await run_in_threadpool(workers.start)
-        sweeping = asyncio.create_task(_sweep(app.state.desk))
+        ends = asyncio.Event()
+        sweeping = asyncio.create_task(_sweep(app.state.desk, ends))
         answering = None
         if app.state.messenger is not None:
             reader = await run_in_threadpool(_messages_reader, app)
@@ -104,11 +106,12 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            sweeping.cancel()
+            ends.set()
             if answering is not None:
                 await answering.stop()
             await app.state.jobs.stop()
             await run_in_threadpool(workers.stop)
+            await sweeping  # not cancelled: its thread would go on deleting in a database that is closed
             app.state.desk.cases.engine.dispose()
 
 
@@ -136,14 +139,15 @@ def cleared(folder: Path) -> Path:
     return folder
 
 
-async def _sweep(desk: Desk) -> None:
+async def _sweep(desk: Desk, ends: asyncio.Event) -> None:
     """Delete what is older than the settings say, now and every quarter of an hour."""
     days = desk.settings.retention_days
-    while days is not None:
+    while days is not None and not ends.is_set():
         gone = await run_in_threadpool(desk.cases.delete_older, now_us() - int(days * _DAY_US))
         if gone:
             LOG.info("%d cases were older than %g days and are deleted", gone, days)
-        await asyncio.sleep(_SWEEP_EVERY_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ends.wait(), _SWEEP_EVERY_S)
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from radsnap.errors import ImageError, RadsnapError, UsageError
 from radsnap.models.card import Card
 from radsnap.serving.uploads import Upload
-from radsnap.web import reading
+from radsnap.web import reading, straight
 from radsnap.web.access import current_user
 from radsnap.web.errors import ApiError
 from radsnap.web.exports import EXPORTS
@@ -126,14 +126,24 @@ class Desk:
         """Read a case's thumbnail, a JPEG. Raises ApiError 404."""
         return await self.file(request, case_id, "thumbnail")
 
-    async def heat_map(self, request: Request, case_id: str, finding: str) -> bytes:
-        """Make the heat map of a finding: a grey PNG. Raises ApiError 404."""
+    async def straightened(self, request: Request, case_id: str) -> bytes:
+        """Cut the x-ray out of a case's photo, straight and upright: a JPEG. Raises ApiError 404."""
+        outline = _outline(await self.stored(request, case_id))
+        picture = await self.file(request, case_id, "picture")
+        return await run_in_threadpool(straight.straightened, picture, outline)
+
+    async def heat_map(
+        self, request: Request, case_id: str, finding: str, straightened: bool = False
+    ) -> bytes:
+        """Make the heat map of a finding, over the picture or over its x-ray alone: a grey PNG. Raises ApiError 404."""
         packed = await self.file(request, case_id, "heat")
         heat = (await run_in_threadpool(reading.unpack_heat, packed)).get(finding)
         if heat is None:
             raise ApiError(
                 404, "no_heat_map", "this case has no heat map of that finding", "see heat_map_urls"
             )
+        if straightened:
+            heat = straight.straightened_heat(heat, _outline(await self.stored(request, case_id)))
         return bytes(cv2.imencode(".png", heat)[1])
 
 
@@ -142,6 +152,15 @@ def no_case() -> ApiError:
     return ApiError(
         404, "no_case", "there is no such case", "it may have been deleted; see the list of cases"
     )
+
+
+def _outline(case: Case) -> Json:
+    outline: Json | None = case.diagnosis.get("outline")
+    if outline is None:
+        raise ApiError(
+            404, "no_outline", "no x-ray was found to straighten in this picture", "see its image_url"
+        )
+    return outline
 
 
 def summary(case: Case) -> Json:
@@ -153,6 +172,7 @@ def summary(case: Case) -> Json:
         "kind": case.kind,
         "domain": case.domain,
         "xray": case.xray,
+        "assessed": case.diagnosis.get("findings") is not None,
         "likely": case.said("likely"),
         "possible": case.said("possible"),
         "quality": [remark["name"] for remark in case.diagnosis["quality"]],
@@ -177,6 +197,7 @@ def full(case: Case) -> Json:
         "heat_map_urls": {
             name: f"{here}/heatmaps/{quote(name, safe='')}.png" for name in named if name in maps
         },
+        "straightened_url": f"{here}/straightened.jpg" if case.diagnosis.get("outline") else None,
         "export_urls": {name: f"{here}/export.{name}" for name in EXPORTS},
     }
 

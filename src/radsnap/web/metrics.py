@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from radsnap.web.workers import Counts
 
@@ -40,6 +39,12 @@ class Metrics:
         ):
             Gauge(name, told, registry=self.registry).set_function(value)
 
+    def answered(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count and time a request by its route's template: an id in a path would be a label without end."""
+        route = route_of(scope)
+        self.requests.labels(route, scope["method"], str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
+
     def read(self, ms: Mapping[str, float]) -> None:
         """Note a reading's stages."""
         for stage, spent in ms.items():
@@ -56,29 +61,3 @@ def route_of(scope: Scope) -> str:
     # files of ours are under mounts, whose scope keeps no route
     start = next((start for start in ("/static/", "/serving/") if scope["path"].startswith(start)), "unknown")
     return str(route) if route else start
-
-
-class Measured:
-    """Counts and times every request by its route's template: an id in a path would be a label without end."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        start, status = time.perf_counter(), 500
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, noting)
-        finally:
-            route = route_of(scope)
-            self.metrics.requests.labels(route, scope["method"], str(status)).inc()
-            self.metrics.seconds.labels(route).observe(time.perf_counter() - start)

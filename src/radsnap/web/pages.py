@@ -17,12 +17,13 @@ from starlette.concurrency import run_in_threadpool
 
 from radsnap import __version__
 from radsnap.findings import FINDINGS
+from radsnap.imaging import read_image
 from radsnap.reading.diagnosis import WORDS
-from radsnap.web import views
+from radsnap.reading.likeness import likeness
+from radsnap.web import cards, views
 from radsnap.web.access import CurrentUser, Door
 from radsnap.web.desk import Desk
 from radsnap.web.errors import ApiError
-from radsnap.web.likeness import likeness
 from radsnap.web.storage.people import User
 
 HERE = Path(__file__).parent
@@ -41,7 +42,7 @@ _SHELL = frozenset({".css", ".js", ".svg", ".png", ".woff2"})
 @router.get("/")
 async def read(request: Request, user: CurrentUser) -> Response:
     desk: Desk = request.app.state.desk
-    return _page(request, "read.html", user, here="/", max_bytes=desk.settings.max_bytes)
+    return _page(request, "read.html", user, here="/", limits=desk.settings)
 
 
 @router.get("/cases")
@@ -51,11 +52,12 @@ async def cases(
     query: Annotated[str, Query(max_length=200)] = "",
     finding: Annotated[str, Query(max_length=120)] = "",
     word: Annotated[str, Query(max_length=20)] = "",
+    verdict: Annotated[str, Query(max_length=20)] = "",
     cursor: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     desk: Desk = request.app.state.desk
-    narrowed = {"query": query, "finding": finding, "word": word}
-    found, following = await desk.search(request, query, finding, word, cursor=cursor)
+    narrowed = {"query": query, "finding": finding, "word": word, "verdict": verdict}
+    found, following = await desk.search(request, query, finding, word, verdict, cursor)
     return _page(
         request,
         "cases.html",
@@ -77,7 +79,8 @@ async def case(request: Request, user: CurrentUser, case_id: str) -> Response:
     found = await desk.case(request, case_id)
     like = ""
     if not found["xray"]:
-        like = await run_in_threadpool(likeness, await desk.thumbnail(request, case_id))
+        small = await run_in_threadpool(read_image, await desk.thumbnail(request, case_id))
+        like = likeness(small)
     return _page(request, "case.html", user, here="/cases", case=views.full(found, desk.cards, like))
 
 
@@ -97,7 +100,7 @@ async def about(request: Request, user: CurrentUser) -> Response:
         "about.html",
         user,
         here="/about",
-        models=[views.model(stage, card) for stage, card in desk.cards.items()],
+        models=[cards.model(stage, card) for stage, card in desk.cards.items()],
         days=desk.settings.retention_days,
         versions={
             "radsnap": __version__,

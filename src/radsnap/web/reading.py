@@ -7,6 +7,7 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def load(settings: Settings) -> None:
     global _pipeline
     cv2.setNumThreads(1)
     threads = max(1, (os.cpu_count() or 1) // settings.workers)
-    _pipeline = load_pipeline(settings.gate, settings.kind, settings.chain, threads)
+    _pipeline = load_pipeline(settings.gate, settings.kind, settings.chain, threads, settings.lungs)
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def read(path: Path, name: str, limits: Limits, folder: Path, keep: bool) -> New
     told = {**diagnosis.to_json(), "notice": NOTICE}
     told.pop("path")
     told["heat_maps"] = list(diagnosis.heat_maps.maps) if diagnosis.heat_maps else []
+    told["outline"] = diagnosis.outline and diagnosis.outline.to_json()
     if not keep:
         return NewCase(told, 0, 0, ())
     width, height = image.provenance.size_px or image.pixels.shape[1::-1]
@@ -100,16 +102,20 @@ def refuse(path: Path, name: str) -> None:
 
 
 def pack_heat(diagnosis: Diagnosis, width: int, height: int) -> bytes | None:
-    """Pack the heat maps over a picture of a size: an NPZ of one uint8 (n, h, w) and the findings' names."""
+    """Pack the heat maps over a picture of a size; None without any."""
     maps = diagnosis.heat_maps
     if maps is None or not maps.maps:
         return None
     scale = min(1.0, HEAT_PX / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    heat = np.stack([np.rint(maps.on(name, *size) * 255).astype(np.uint8) for name in maps.maps])
+    return pack({name: np.rint(maps.on(name, *size) * 255).astype(np.uint8) for name in maps.maps})
+
+
+def pack(heat: Mapping[str, ByteArray]) -> bytes:
+    """Pack heat maps by finding, uint8 (h, w) of one size, for `unpack_heat`."""
     packed = io.BytesIO()
-    names = np.frombuffer(json.dumps(list(maps.maps)).encode(), dtype=np.uint8)
-    np.savez_compressed(packed, heat=heat, names=names)
+    names = np.frombuffer(json.dumps(list(heat)).encode(), dtype=np.uint8)
+    np.savez_compressed(packed, heat=np.stack(list(heat.values())), names=names)
     return packed.getvalue()
 
 

@@ -65,6 +65,14 @@ class RemarkOut(_Out):
     threshold: float
 
 
+class OutlineOut(_Out):
+    """An x-ray's corners as shares of the picture's sides, the one that is upper left when it is upright first."""
+
+    corners: list[list[float]]
+    aspect: float = Field(gt=0, description="its own width over its height")
+    sure: bool = Field(description="whether it was found surely enough to be read straightened")
+
+
 class CaseLink(BaseModel):
     """Where a stored case is."""
 
@@ -79,7 +87,12 @@ class DiagnosisOut(_Out):
     ok: bool
     error: str | None
     domain: str | None = Field(description="what the camera saw: digital, screen or film")
-    corners_px: list[list[float]] | None
+    corners_px: list[list[float]] | None = Field(
+        description="the x-ray's corners in a photo that was read straightened, in pixels of the file that was sent"
+    )
+    outline: OutlineOut | None = Field(
+        None, description="where an x-ray was found in a photo, sure or not; null where it fills the picture"
+    )
     lungs: dict[str, Any] | None
     gate: GateOut | None
     kind: KindOut | None
@@ -102,6 +115,7 @@ class CaseSummary(BaseModel):
     kind: str | None = Field(description="which x-ray; null when it is none")
     domain: str | None
     xray: bool
+    assessed: bool = Field(description="whether findings were asked for")
     likely: list[str]
     possible: list[str]
     quality: list[str] = Field(description="names of the remarks on the picture")
@@ -127,6 +141,10 @@ class CaseOut(CaseSummary):
     image_url: str
     heat_map_urls: dict[str, str] = Field(
         description="by finding: a grey PNG over the whole picture, white where the network looked most"
+    )
+    straightened_url: str | None = Field(
+        description="the x-ray alone, straight and upright; null without an outline. "
+        "`?straightened=true` after a heat map's address gives the map that lies over it"
     )
     export_urls: dict[str, str]
 

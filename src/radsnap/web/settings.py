@@ -57,6 +57,7 @@ class Settings(BaseModel):
     kind: str = "kind"
     model: str = str(READERS["chest_frontal"])
     readers: Mapping[str, str] = {}
+    lungs: str | None = "lungs"
 
     @field_validator("codes")
     @classmethod

@@ -1,4 +1,4 @@
-"""What the pages show: a case's JSON and the models' cards, as lines for a person. No pixels, no requests."""
+"""What the pages show of cases: their JSON as lines for a person. No pixels, no requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from radsnap.models.card import Card, Domain, Figure, Threshold
+from radsnap.models.card import Card, Domain, Threshold
 from radsnap.reading.diagnosis import WORDS, Word
 from radsnap.reading.report import kind_name
 
@@ -30,17 +30,6 @@ _GROUPS: Mapping[Word, tuple[str, str]] = {
     "not assessed": ("unassessed", "Not assessed, score only"),
 }
 _DOMAINS = {"digital": "digital file", "screen": "photo of a screen", "film": "photo of a film"}
-_MEASURES = {
-    "auroc": "AUROC",
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "peak in a box": "Peak in a box",
-}
-_STAGES = {
-    "gate": "Is it an x-ray?",
-    "kind": "Which x-ray is it?",
-    "findings": "What is seen on it?",
-}
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,7 @@ class Step:
 @dataclass(frozen=True)
 class Row:
     """One finding. `place` is where its score lies on the bar and `zones` are the bar's parts, from and to, all in
-    percent; `heat` is an address or empty."""
+    percent; `heat` is an address or empty, `inside` says how much of that heat lies in the lungs."""
 
     name: str
     css: str
@@ -67,6 +56,7 @@ class Row:
     place: str
     zones: tuple[tuple[str, float, float], ...]
     heat: str
+    inside: str
 
 
 @dataclass(frozen=True)
@@ -96,7 +86,10 @@ class Brief:
 
 @dataclass(frozen=True)
 class Full(Brief):
-    """A case on its page. `exports` are name, what it is, address; `agrees` is the verdict as the API says it."""
+    """A case on its page. `exports` are name, what it is, address; `agrees` is the verdict as the API says it.
+
+    `outline` are the corners of the x-ray in a photo, "x,y" as shares of its sides; empty without one.
+    """
 
     width: int
     height: int
@@ -113,6 +106,9 @@ class Full(Brief):
     facts: tuple[tuple[str, str], ...]
     caveats: tuple[str, ...]
     exports: tuple[tuple[str, str, str], ...]
+    outline: str
+    outline_sure: bool
+    straightened: str
 
 
 @dataclass(frozen=True)
@@ -130,33 +126,6 @@ class Line:
 
     name: str
     sides: tuple[Side, ...]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A measured figure in a table."""
-
-    what: str
-    data: str
-    value: str
-    n: str
-
-
-@dataclass(frozen=True)
-class Model:
-    """A network on the page about models."""
-
-    stage: str
-    asks: str
-    name: str
-    sha: str
-    network: str
-    images: str
-    licence: str
-    headline: str
-    caveats: tuple[str, ...]
-    figures: tuple[Shown, ...]
-    data: tuple[str, ...]
 
 
 def brief(case: Json, cards: Mapping[str, Card]) -> Brief:
@@ -180,6 +149,7 @@ def brief(case: Json, cards: Mapping[str, Card]) -> Brief:
 def full(case: Json, cards: Mapping[str, Card], likeness: str = "") -> Full:
     """Lay out a case for its page. case: a CaseOut's JSON; likeness: what a picture that is no x-ray looks like."""
     read, heats = case["diagnosis"], case["heat_map_urls"]
+    outline: Json = read.get("outline") or {}
     used = _cards_used(read, cards)
     summary = brief(case, cards)
     groups = _groups(read, used.get("findings"), heats)
@@ -203,6 +173,9 @@ def full(case: Json, cards: Mapping[str, Card], likeness: str = "") -> Full:
         facts=_facts(read),
         caveats=tuple(dict.fromkeys(caveat for card in used.values() for caveat in card.caveats)),
         exports=exports,
+        outline=" ".join(f"{x:.4f},{y:.4f}" for x, y in outline.get("corners", ())),
+        outline_sure=bool(outline.get("sure")),
+        straightened=case["straightened_url"] or "",
     )
 
 
@@ -211,28 +184,6 @@ def compared(pair: Sequence[Json]) -> tuple[Line, ...]:
     every = [dict(case["diagnosis"].get("findings") or {}) for case in pair]
     names = dict.fromkeys(name for findings in every for name in _ordered(findings))
     return tuple(Line(name, tuple(_side(findings.get(name)) for findings in every)) for name in names)
-
-
-def model(stage: str, card: Card) -> Model:
-    """Lay out a card."""
-    training = card.training
-    counted = "a number of pictures that its publisher does not say" if training.images is None else (
-        f"{training.images:,} pictures"
-    )  # fmt: skip
-    first = next((figure for figure in card.figures if figure.value is not None), None)
-    return Model(
-        stage=stage,
-        asks=_STAGES.get(stage, kind_name(stage)),
-        name=card.name,
-        sha=card.sha256[:12],
-        network=f"{card.network}, reads {card.input.size_px} × {card.input.size_px} pixels, {card.precision}",
-        images=counted,
-        licence=training.licence,
-        headline="" if first is None else f"{_figure(first).what}: {_figure(first).value}, n = {first.n:,}",
-        caveats=card.caveats,
-        figures=tuple(_figure(figure) for figure in card.figures),
-        data=training.data,
-    )
 
 
 def sentence(text: str) -> str:
@@ -287,7 +238,10 @@ def _groups(read: Json, card: Card | None, heats: Mapping[str, str]) -> tuple[Gr
     for word in WORDS:
         css, title = _GROUPS[word]
         named = [name for name in _ordered(findings) if findings[name]["word"] == word]
-        rows = tuple(_row(name, findings[name], css, settings, heats.get(name, "")) for name in named)
+        rows = tuple(
+            _row(name, findings[name], css, settings, heats.get(name, ""), _inside(read, name))
+            for name in named
+        )
         # What is not there comes last and folded, unless nothing else is.
         folded = word in ("unlikely", "not assessed") and bool(groups)
         if rows:
@@ -295,7 +249,12 @@ def _groups(read: Json, card: Card | None, heats: Mapping[str, str]) -> tuple[Gr
     return tuple(groups)
 
 
-def _row(name: str, finding: Json, css: str, settings: Domain, heat: str) -> Row:
+def _inside(read: Json, name: str) -> str:
+    share = (((read.get("lungs") or {}).get("heat_inside") or {}).get(name) or {}).get("lungs")
+    return "" if share is None else f"{_percent(share)} of its heat in the lungs"
+
+
+def _row(name: str, finding: Json, css: str, settings: Domain, heat: str, inside: str) -> Row:
     point, score, probability = settings.operating_points.get(name), finding["score"], finding["probability"]
     shown, shown_is = f"{score:.2f}", "score"
     if probability is not None:
@@ -305,7 +264,7 @@ def _row(name: str, finding: Json, css: str, settings: Domain, heat: str) -> Row
         word, bar = ("possible", point.possible) if finding["word"] == "unlikely" else ("likely", point.score)
         why = f"score {score:.2f}, {word} from {bar:.2f}"
     place, zones = _bar(score, point)
-    return Row(name, css, finding["word"], why, shown, shown_is, f"{place:.1f}", zones, heat)
+    return Row(name, css, finding["word"], why, shown, shown_is, f"{place:.1f}", zones, heat, inside)
 
 
 def _bar(score: float, point: Threshold | None) -> tuple[float, tuple[tuple[str, float, float], ...]]:
@@ -355,10 +314,22 @@ def _facts(read: Json) -> tuple[tuple[str, str], ...]:
         "Time": "" if total is None else f"{total:.0f} ms ({each})",
         "Kinds": ", ".join(f"{kind_name(name)} {score:.2f}" for name, score in scores[:3]),
         "Picture": _DOMAINS.get(read["domain"] or "", ""),
+        "Lungs": _lungs(read.get("lungs") or {}),
         "Networks": ", ".join(f"{one['name']} {one['sha256'][:10]}" for one in networks),
         "radsnap": str(read["model"].get("radsnap", "")),
     }
     return tuple((name, value) for name, value in rows.items() if value)
+
+
+def _lungs(lungs: Json) -> str:
+    """Say how much of the picture the lungs fill, and whether all of them is there."""
+    share, ratio, cut_off = (lungs.get(name) for name in ("share", "cardiothoracic_ratio", "cut_off"))
+    said = (
+        "" if share is None else f"{share:.0%} of the picture".replace("%", " %"),
+        "" if not cut_off else f"cut off at the {' and '.join(cut_off)}",
+        "" if ratio is None else f"cardiothoracic ratio {ratio:.2f}",
+    )
+    return ", ".join(part for part in said if part)
 
 
 def _cards_used(read: Json, cards: Mapping[str, Card]) -> dict[str, Card]:
@@ -374,16 +345,6 @@ def _side(finding: Json | None) -> Side:
     probability = finding.get("probability")
     figure = f"{finding['score']:.2f}" if probability is None else _percent(probability)
     return Side(_GROUPS[finding["word"]][0], finding["word"], figure)
-
-
-def _figure(figure: Figure) -> Shown:
-    what = f"{_MEASURES.get(figure.measure, figure.measure.replace('_', ' '))}, {figure.subject}"
-    if figure.value is None:
-        return Shown(what, figure.data, f"undefined: {figure.reason}", f"{figure.n:,}")
-    interval = (
-        "" if figure.low is None or figure.high is None else f" ({figure.low:.2f} to {figure.high:.2f})"
-    )
-    return Shown(what, figure.data, f"{figure.value:.2f}{interval}", f"{figure.n:,}")
 
 
 def _ordered(findings: Mapping[str, Any]) -> list[str]:

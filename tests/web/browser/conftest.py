@@ -33,6 +33,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from radsnap.imaging import read_image
 from radsnap.jobs.demo import write_samples
+from radsnap.web.storage.cases import Cases
+from radsnap.web.storage.database import open_database
+from radsnap.web.storage.new import NewCase
+from radsnap.web.storage.people import People
+from radsnap.web.storage.pictures import open_pictures
 
 CHROMIUM = os.environ.get("RADSNAP_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 CODES = {"Ana": "light-box-one", "Ben": "light-box-two"}
@@ -99,7 +104,15 @@ def draw_cat(path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def executable() -> str:
+    """Debian's Chromium; what needs it skips where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium; apt-get install chromium")
+    return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def site(executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """`radsnap serve` in a process of its own, for the readers Ana and Ben."""
     data = tmp_path_factory.mktemp("data")
     environment = os.environ | {
@@ -143,16 +156,19 @@ def _ready(url: str) -> str:
     raise AssertionError(f"the server does not get ready: {fault}")
 
 
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory, samples: dict[str, Path]) -> Iterator[Browser]:
-    """Chromium whose camera shows a photographed phantom."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium; apt-get install chromium")
+@pytest.fixture(scope="module")
+def chromium(
+    executable: str, tmp_path_factory: pytest.TempPathFactory, samples: dict[str, Path]
+) -> Iterator[Browser]:
+    """Chromium whose camera shows a photographed phantom.
+
+    Ends with its module: while it lives, its event loop counts as running and no other test could start one.
+    """
     film = tmp_path_factory.mktemp("camera") / "camera.y4m"
     write_y4m(film, read_image(samples["chest-on-a-screen"]).pixels)
     switches = [*SWITCHES, f"--use-file-for-fake-video-capture={film}"]
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=switches)
+        browser = play.chromium.launch(executable_path=executable, args=switches)
         yield browser
         browser.close()
 
@@ -216,7 +232,7 @@ def read_file(page: Page, file: Path) -> None:
     expect(page.locator(".film.drawn")).to_be_visible()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chest(site: Site, chromium: Browser, samples: dict[str, Path]) -> str:
     """The path of a case of Ana's that has findings."""
     return _made(site, chromium, samples["chest-digital"])
@@ -235,6 +251,15 @@ def _made(site: Site, chromium: Browser, file: Path) -> str:
     made = answer.json()["case"]["url"]
     context.close()
     return str(made)
+
+
+def kept(site: Site, reader: str, new: NewCase) -> str:
+    """Store a reading as the server would have; gives its case's id."""
+    engine = open_database(f"sqlite:///{site.data / 'radsnap.db'}")
+    pictures = open_pictures(None, site.data / "pictures")
+    made = Cases(engine, pictures).add(People(engine).user(reader).id, new)
+    engine.dispose()
+    return made
 
 
 def picture_of(page: Page, name: str) -> None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from playwright.sync_api import expect
-from tests.web.browser.conftest import DESK, Visit, accessible, canvas, picture_of, read_file, zoom
+from tests.web.browser.conftest import (
+    DESK,
+    Site,
+    Visit,
+    accessible,
+    canvas,
+    kept,
+    picture_of,
+    read_file,
+    zoom,
+)
+from tests.web.conftest import a_photo
 
 from radsnap.reading.heatmaps import colour
 
@@ -24,7 +36,9 @@ def test_the_heat_map_is_coloured_as_in_the_reports_and_follows_the_finding(visi
         expect(page.locator(f'.heat[data-shown="{address}"]')).to_have_count(1)
         grey = cv2.imdecode(np.frombuffer(page.request.get(address).body(), np.uint8), cv2.IMREAD_GRAYSCALE)
         hot = bool(grey.max())
-        expect(page.locator(".badge.finding")).to_have_text(name if hot else f"{name}: no place stands out")
+        where = str(row.locator("input").get_attribute("data-inside")) if hot else "no place stands out"
+        assert re.fullmatch(r"\d+ % of its heat in the lungs|no place stands out|[<>] \d+ %.*", where)
+        expect(page.locator(".badge.finding")).to_have_text(f"{name}: {where}")
         wanted, drawn = colour(grey.astype(np.float32) / 255).astype(int), canvas(page, "heat").astype(int)
         assert drawn.shape == wanted.shape
         assert abs(drawn[..., 3] - wanted[..., 3]).max() <= 1
@@ -116,6 +130,40 @@ def test_two_fingers_zoom_on_a_phone(visit: Visit, chest: str) -> None:
         fingers("touchMove", apart)
     fingers("touchEnd", 0)
     assert zoom(page) == pytest.approx(3, rel=0.15)
+
+
+def test_the_xray_in_a_photo_is_outlined_and_straightened(visit: Visit, site: Site, tmp_path: Path) -> None:
+    page = visit(f"/cases/{kept(site, 'Ana', a_photo(tmp_path))}")
+    expect(page.locator(".film.drawn")).to_be_visible()
+    outline, straighten = page.locator(".outline"), page.get_by_role("button", name="Straighten")
+    box, film = outline.locator("polygon").bounding_box(), page.locator(".film .sheet").bounding_box()
+    assert box is not None
+    assert film is not None
+    assert box["width"] / film["width"] == pytest.approx(0.5, abs=0.02)
+    accessible(page)
+    picture_of(page, "outline-phone")
+    page.get_by_role("button", name="Outline").click()
+    expect(outline).to_be_hidden()
+    straighten.click()
+    expect(straighten).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".heat")).to_have_attribute("data-shown", re.compile("straightened=true"))
+    picture, heat = canvas(page, "picture")[..., 0], canvas(page, "heat")[..., 3].astype(float)
+    assert picture.shape == (160, 120)
+    assert [int(picture[y, x]) // 10 for y, x in ((40, 30), (40, 90), (120, 90), (120, 30))] == [
+        5,
+        10,
+        15,
+        20,
+    ]
+    tall, wide = heat.shape
+    assert heat[: tall // 2, : wide // 2].mean() > 10 * heat[tall // 2 :].mean()
+    page.get_by_role("button", name="Invert").click()
+    page.wait_for_function(
+        "() => document.querySelector('.film .picture').getContext('2d').getImageData(30, 40, 1, 1).data[0] > 190"
+    )
+    straighten.click()
+    expect(straighten).to_have_attribute("aria-pressed", "false")
+    assert canvas(page, "picture").shape[:2] == (240, 320)
 
 
 def test_two_cases_are_compared_with_one_zoom(visit: Visit, chest: str, samples: dict[str, Path]) -> None:

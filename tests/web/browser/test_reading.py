@@ -67,8 +67,16 @@ def test_without_a_camera_the_page_says_so_and_files_serve(visit: Visit, samples
     read_file(page, samples["chest-on-a-screen"])
 
 
-def test_several_pictures_are_listed_each_with_its_outcome(visit: Visit, samples: dict[str, Path]) -> None:
-    page = visit("/", device=DESK, expected="422")
+@pytest.mark.parametrize("heard", [True, False], ids=["events", "polling"])
+def test_several_pictures_are_listed_each_with_its_outcome(
+    visit: Visit, samples: dict[str, Path], heard: bool
+) -> None:
+    """As one job: the server tells how it goes, or is asked where its events do not come."""
+    page = visit("/", device=DESK, expected="" if heard else "ERR_FAILED")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    if not heard:
+        page.route("**/events", lambda route: route.abort())
     page.set_input_files("#files", [samples["chest-digital"], samples["scene"], samples["letter"]])
     rows = page.locator("#list li")
     expect(rows).to_have_count(3)
@@ -79,6 +87,10 @@ def test_several_pictures_are_listed_each_with_its_outcome(visit: Visit, samples
     expect(rows.get_by_role("link")).to_have_count(2)
     accessible(page)
     picture_of(page, "several-desk")
+    jobs = [url for url in asked if "/api/v1/jobs" in url]
+    assert sum(url.endswith("/jobs") for url in jobs) == 1
+    assert any(url.endswith("/events") for url in jobs)
+    assert any(re.search(r"/jobs/\w+$", url) for url in jobs) is not heard
     rows.nth(0).get_by_role("link").click()
     expect(page.locator(".row").first).to_be_visible()
 

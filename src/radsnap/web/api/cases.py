@@ -93,17 +93,33 @@ async def thumbnail(request: Request, case_id: CaseId) -> Response:
 
 
 @router.get(
+    "/{case_id}/straightened.jpg",
+    summary="Its x-ray alone",
+    response_class=Response,
+    responses={**errors(404), **file("image/jpeg")},
+)
+async def straightened(request: Request, case_id: CaseId) -> Response:
+    """Get the x-ray that was found in a photo, cut out, straight and upright."""
+    desk: Desk = request.app.state.desk
+    return Response(await desk.straightened(request, case_id), media_type="image/jpeg", headers=_VISIT)
+
+
+@router.get(
     "/{case_id}/heatmaps/{finding}.png",
     summary="A heat map",
     response_class=Response,
     responses={**errors(404), **file("image/png")},
 )
 async def heat_map(
-    request: Request, case_id: CaseId, finding: Annotated[str, PathParameter(max_length=120)]
+    request: Request,
+    case_id: CaseId,
+    finding: Annotated[str, PathParameter(max_length=120)],
+    straightened: Annotated[bool, Query(description="over straightened.jpg instead")] = False,
 ) -> Response:
     """Get where the network looked for a finding: a grey PNG over the whole picture."""
     desk: Desk = request.app.state.desk
-    return Response(await desk.heat_map(request, case_id, finding), media_type="image/png", headers=_VISIT)
+    heat = await desk.heat_map(request, case_id, finding, straightened)
+    return Response(heat, media_type="image/png", headers=_VISIT)
 
 
 @router.get(

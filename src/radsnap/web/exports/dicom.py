@@ -17,9 +17,10 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from radsnap import __version__
+from radsnap.imaging import Photo
 from radsnap.imaging.bounds import quiet
 from radsnap.reading.heatmaps import ByteArray
-from radsnap.reading.report import NOTICE, kind_name
+from radsnap.reading.report import NOTICE, kind_name, preview
 from radsnap.web.exports.exported import Exported
 from radsnap.web.exports.overlays import with_heat
 
@@ -92,7 +93,7 @@ def _secondary_capture(given: Exported) -> Dataset:
     uids = uids_of(case.id, subject.study_uid)
     at = datetime.fromtimestamp(case.created_us / 1e6, UTC)
     image = hd.sc.SCImage(
-        pixel_array=_noticed(_at_most(pixels)),
+        pixel_array=_noticed(preview(Photo(pixels), _LONGEST_PX)),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
@@ -182,15 +183,6 @@ def _coded(value: str, meaning: str) -> Any:
     """Give a code of ours; DICOM allows 16 letters in its value and 64 in its meaning."""
     plain = "".join(letter for letter in value.upper() if letter.isalnum() and letter.isascii())
     return CodedConcept(plain[:16] or "X", _SCHEME, meaning[:64])
-
-
-def _at_most(pixels: ByteArray) -> ByteArray:
-    height, width = pixels.shape[:2]
-    scale = _LONGEST_PX / max(height, width)
-    if scale >= 1:
-        return pixels
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _noticed(pixels: ByteArray) -> ByteArray:

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from radsnap.errors import ImageError
-from radsnap.imaging import encode_jpeg
+from radsnap.imaging import Photo, encode_jpeg, read_image
 from radsnap.reading.heatmaps import overlay, upsample
-from radsnap.reading.report import NOTICE, kind_name
+from radsnap.reading.likeness import likeness
+from radsnap.reading.report import NOTICE, kind_name, preview
 from radsnap.web.errors import api_error
-from radsnap.web.likeness import likeness
 from radsnap.web.reading import unpack_heat
 from radsnap.web.storage.new import NewCase
 
@@ -61,10 +61,7 @@ def picture(new: NewCase) -> tuple[bytes, str] | None:
         return None
     decoded = cv2.imdecode(np.frombuffer(files["picture"].read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
     assert decoded is not None, "a worker left it"
-    scale = min(1.0, _SENT_PX / max(decoded.shape[:2]))
-    small = np.asarray(
-        cv2.resize(decoded, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8
-    )
+    small = preview(Photo(np.asarray(decoded, np.uint8)), _SENT_PX)
     warm = upsample(heat[name].astype(np.float32) / np.float32(255), *small.shape[:2])
     return encode_jpeg(overlay(small, warm, _OPACITY), 85), name
 
@@ -78,7 +75,7 @@ def thumbnail_of(new: NewCase) -> bytes:
 def _seen(told: Mapping[str, Any], thumbnail: bytes) -> list[str]:
     gate, kind, findings = told["gate"], told["kind"], told.get("findings")
     if gate and not gate["passed"]:
-        return ["This does not look like an x-ray.", likeness(thumbnail)]
+        return ["This does not look like an x-ray.", likeness(read_image(thumbnail))]
     what = kind_name(kind["label"]) if kind else "X-ray"
     domain = _DOMAINS.get(told["domain"] or "")
     title = f"X-ray: {what[:1].lower()}{what[1:]}{f' ({domain})' if domain else ''}."

@@ -32,10 +32,10 @@ export async function ask(method, path, body) {
   return settled(answer.status, text, Number(answer.headers.get("Retry-After")));
 }
 
-/** Send one file; `progress` hears the share that was sent, in [0, 1]. fetch cannot tell it. */
-export function send(path, file, name, progress) {
+/** Send files; `progress` hears the share that was sent, in [0, 1]. fetch cannot tell it. */
+export function send(path, files, progress) {
   const form = new FormData();
-  form.append("file", file, name);
+  for (const file of files) form.append("file", file, file.name);
   return new Promise((done, fail) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);

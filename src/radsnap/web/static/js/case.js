@@ -4,12 +4,15 @@ import { say } from "./say.js";
 
 const page = document.getElementById("case");
 const said = document.getElementById("said");
-const film = new Film(page.querySelector(".film"));
+const picture = page.querySelector(".film");
+const film = new Film(picture);
 film.ready.catch(() => say(said, "The picture could not be shown. Reload the page."));
 
 const address = `/api/v1/cases/${page.dataset.id}`;
 const [opacity, level, window_] = ["opacity", "level", "window"].map((id) => document.getElementById(id));
-const invert = document.getElementById("invert");
+const [invert, straighten, outline] = ["invert", "straighten", "outline"].map((id) => document.getElementById(id));
+const pressed = (button) => button?.getAttribute("aria-pressed") === "true";
+const straight = () => pressed(straighten);
 const badge = page.querySelector(".badge.finding");
 
 function tell(slider, text) {
@@ -19,7 +22,7 @@ function tell(slider, text) {
 function tone() {
   // Brighter means a lower level; more contrast a narrower window: 50 leaves the picture as it is.
   const window = 2 ** ((50 - window_.value) / 16);
-  film.tone({ level: 1 - level.value / 100, window, inverted: invert.getAttribute("aria-pressed") === "true" });
+  film.tone({ level: 1 - level.value / 100, window, inverted: pressed(invert) });
   tell(level, level.value);
   tell(window_, window_.value);
 }
@@ -27,11 +30,34 @@ function tone() {
 async function heat(input) {
   if (!input) return;
   try {
-    const found = await film.heat(input.dataset.heat);
-    if (found !== undefined) badge.textContent = found ? input.value : `${input.value}: no place stands out`;
+    const found = await film.heat(input.dataset.heat + (straight() ? "?straightened=true" : ""));
+    if (found === undefined) return;
+    const where = found ? input.dataset.inside : "no place stands out";
+    badge.textContent = where ? `${input.value}: ${where}` : input.value;
   } catch {
     say(said, `The heat map of ${input.value} could not be loaded. Choose it again.`);
   }
+}
+
+/** Show the x-ray alone, straight, or the photo again; the heat map goes with it. */
+async function straightened() {
+  const wanted = !straight();
+  straighten.disabled = true;
+  try {
+    await film.picture(wanted ? straighten.dataset.image : picture.dataset.image);
+    straighten.setAttribute("aria-pressed", String(wanted));
+    outline.disabled = wanted;
+    outlined();
+    await heat(page.querySelector('input[name="finding"]:checked'));
+  } catch {
+    say(said, "The picture could not be straightened. Try again.");
+  } finally {
+    straighten.disabled = false;
+  }
+}
+
+function outlined() {
+  picture.querySelector(".outline").toggleAttribute("hidden", straight() || !pressed(outline));
 }
 
 function fade() {
@@ -42,9 +68,16 @@ function fade() {
 level.addEventListener("input", tone);
 window_.addEventListener("input", tone);
 invert.addEventListener("click", () => {
-  invert.setAttribute("aria-pressed", String(invert.getAttribute("aria-pressed") !== "true"));
+  invert.setAttribute("aria-pressed", String(!pressed(invert)));
   tone();
 });
+if (straighten) {
+  straighten.addEventListener("click", straightened);
+  outline.addEventListener("click", () => {
+    outline.setAttribute("aria-pressed", String(!pressed(outline)));
+    outlined();
+  });
+}
 document.getElementById("whole").addEventListener("click", () => {
   film.whole();
   level.value = window_.value = 50;

@@ -24,6 +24,7 @@ export class Film extends EventTarget {
   #view = { zoom: 1, x: 0.5, y: 0.5 }; // x, y: the point of the picture in the middle, as shares of its sides
   #pointers = new Map();
   #asked = 0;
+  #shown = 0;
   #due = false;
 
   constructor(frame) {
@@ -59,6 +60,16 @@ export class Film extends EventTarget {
     this.look({ zoom: 1, x: 0.5, y: 0.5 });
   }
 
+  /** Show another picture in this one's place, all of it; what was shown stays where it cannot be loaded. */
+  async picture(address) {
+    const asked = (this.#shown += 1);
+    const image = await load(address);
+    if (asked !== this.#shown) return;
+    this.#take(image);
+    this.#draw();
+    this.whole();
+  }
+
   /** level and window in [0, 1] of the grey scale; inverted. */
   tone(tone) {
     Object.assign(this.#tone, tone);
@@ -92,15 +103,18 @@ export class Film extends EventTarget {
   }
 
   async #load(address) {
-    const image = await load(address);
+    this.#take(await load(address));
+    this.#frame.classList.add("drawn");
+    new ResizeObserver(() => this.look(this.#view, true)).observe(this.#frame);
+    this.look(this.#view, true);
+  }
+
+  #take(image) {
     this.#picture.width = image.naturalWidth;
     this.#picture.height = image.naturalHeight;
     const pen = this.#picture.getContext("2d", { willReadFrequently: true });
     pen.drawImage(image, 0, 0);
     this.#source = pen.getImageData(0, 0, image.naturalWidth, image.naturalHeight);
-    this.#frame.classList.add("drawn");
-    new ResizeObserver(() => this.look(this.#view, true)).observe(this.#frame);
-    this.look(this.#view, true);
   }
 
   #draw() {

@@ -1,9 +1,9 @@
 // Take or choose pictures, send them, and open the reading. One at a time goes to its case; several make a list.
 import { Camera } from "/serving/camera.js";
 import { Refused, send } from "./api.js";
+import { begin, watch } from "./job.js";
 import { say } from "./say.js";
 
-const AT_ONCE = 2;
 const PATIENT = 6; // how often a busy server is asked again
 
 const at = (id) => document.getElementById(id);
@@ -123,13 +123,54 @@ async function several(given) {
   const items = given.map(item);
   list.prepend(...items.map(({ row }) => row));
   queue.scrollIntoView({ block: "nearest" });
-  const waiting = items.slice();
-  const lane = async () => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) await work(next);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+  const good = items.filter((one) => {
+    const large = tooLarge(one.file);
+    if (large) fault(one, large);
+    return !large;
+  });
+  for (const batch of batches(good)) await work(batch);
   const failed = items.filter(({ row }) => row.dataset.state === "fault").length;
   live.textContent = failed ? `${items.length - failed} pictures read, ${failed} not` : `${items.length} pictures read`;
+}
+
+/** Part pictures into jobs as large as the server takes them. */
+function batches(items) {
+  const { maxFiles, maxJobBytes } = finder.dataset;
+  const parts = [[]];
+  let bytes = 0;
+  for (const one of items) {
+    const more = one.file.size + 1000; // and what a form says beside a file
+    const [last] = parts.slice(-1);
+    if (last.length && (bytes + more > Number(maxJobBytes) || last.length >= Number(maxFiles))) {
+      parts.push([]);
+      bytes = 0;
+    }
+    parts[parts.length - 1].push(one);
+    bytes += more;
+  }
+  return parts[0].length ? parts : [];
+}
+
+async function work(items) {
+  try {
+    const files = items.map(({ file }) => file);
+    const told = (text, share) => sending(items, text, share);
+    const job = await patiently(told, () => begin(files, (share) => told("Sending", share)));
+    await watch(job, (told) => tell(items[told.index], told));
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    for (const one of items) if (!["read", "fault"].includes(one.row.dataset.state)) fault(one, error);
+  }
+}
+
+/** The pictures go one after the other: tell each how much of it is sent. */
+function sending(items, text, share) {
+  let left = share === undefined ? 0 : share * items.reduce((sum, { file }) => sum + file.size, 0);
+  for (const { file, state } of items) {
+    const part = Math.min(1, Math.max(0, left / (file.size || 1)));
+    left -= file.size;
+    state.textContent = share === undefined ? text : part < 1 ? `${text} ${Math.round(part * 100)} %` : "Waiting";
+  }
 }
 
 function item(file) {
@@ -151,40 +192,51 @@ function item(file) {
   return { file, row, state };
 }
 
-async function work({ file, row, state }) {
-  row.dataset.state = "busy";
-  try {
-    const reading = await read(file, (text, share) => {
-      state.textContent = share === undefined ? text : `${text} ${Math.round(share * 100)} %`;
-    });
-    state.textContent = headline(reading);
-    const link = document.createElement("a");
-    link.className = "btn small";
-    link.href = reading.case.url;
-    link.textContent = "Open";
-    link.setAttribute("aria-label", `Open the reading of ${file.name}`);
-    row.append(link);
-    row.dataset.state = "read";
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    state.textContent = error.sentence;
-    state.classList.add("fault");
-    row.dataset.state = "fault";
+/** Show what became of a job's picture. */
+function tell({ file, row, state }, { status, case: read, error }) {
+  if (status === "failed") {
+    fault({ row, state }, new Refused(0, error));
+    return;
   }
+  state.textContent = status === "done" ? headline(read) : { waiting: "Waiting", running: "Reading" }[status];
+  row.dataset.state = status === "done" ? "read" : "busy";
+  if (status !== "done") return;
+  const link = document.createElement("a");
+  link.className = "btn small";
+  link.href = read.url;
+  link.textContent = "Open";
+  link.setAttribute("aria-label", `Open the reading of ${file.name}`);
+  row.append(link);
 }
 
-/** Send a file and wait for its reading; a server that is full is asked again when it says so. */
+function fault({ row, state }, error) {
+  state.textContent = error.sentence;
+  state.classList.add("fault");
+  row.dataset.state = "fault";
+}
+
+/** Send a picture and wait for its reading. */
 async function read(file, tell) {
+  const large = tooLarge(file);
+  if (large) throw large;
+  return patiently(tell, () => {
+    tell("Sending", 0);
+    return send("/api/v1/diagnose", [file], (share) => (share < 1 ? tell("Sending", share) : tell("Reading")));
+  });
+}
+
+/** A server refuses such a file while it is being sent, and a browser then only knows that the line broke. */
+function tooLarge(file) {
   const most = Number(finder.dataset.maxBytes);
-  // A server refuses such a file while it is being sent, and a browser then only knows that the line broke.
-  if (file.size > most) {
-    const limit = `it has more than ${Math.floor(most / 1e6)} MB`;
-    throw new Refused(413, { message: limit, what_to_do: "make the file smaller first" });
-  }
+  const limit = `it has more than ${Math.floor(most / 1e6)} MB`;
+  return file.size > most ? new Refused(413, { message: limit, what_to_do: "make the file smaller first" }) : null;
+}
+
+/** Ask a server that is full again when it says so. */
+async function patiently(tell, asked) {
   for (let tries = 1; ; tries += 1) {
     try {
-      tell("Sending", 0);
-      return await send("/api/v1/diagnose", file, file.name, (share) => (share < 1 ? tell("Sending", share) : tell("Reading")));
+      return await asked();
     } catch (error) {
       const full = error.status === 429 || error.status === 503;
       if (!full || tries >= PATIENT) throw error;
@@ -194,15 +246,13 @@ async function read(file, tell) {
   }
 }
 
-/** In a few words what a reading says. */
-function headline({ gate, kind, findings }) {
-  if (gate && !gate.passed) return "Not an x-ray";
-  if (!findings) return "Not assessed";
-  for (const word of ["likely", "possible"]) {
-    const named = Object.keys(findings).filter((name) => findings[name].word === word);
-    if (named.length) return named.length > 2 ? `${named.length} findings ${word}` : `${named.join(", ")} ${word}`;
-  }
-  return kind ? "Nothing likely" : "Read";
+/** In a few words what a case says. */
+function headline({ xray, assessed, likely, possible }) {
+  if (!xray) return "Not an x-ray";
+  if (!assessed) return "Not assessed";
+  const [word, named] = likely.length ? ["likely", likely] : ["possible", possible];
+  if (!named.length) return "Nothing likely";
+  return named.length > 2 ? `${named.length} findings ${word}` : `${named.join(", ")} ${word}`;
 }
 
 if (new URLSearchParams(location.search).has("camera")) start();
