@@ -132,5 +132,16 @@ async def _opened(
     return made
 
 
+@asynccontextmanager
+async def one_page() -> AsyncIterator[Page]:
+    """Open a browser's page of the size of a small screen."""
+    async with async_playwright() as play:
+        browser = await play.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        try:
+            yield await browser.new_page(viewport={"width": 1280, "height": 720})
+        finally:
+            await browser.close()
+
+
 def has_chromium() -> bool:
     return Path(CHROMIUM).exists()

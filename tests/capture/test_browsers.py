@@ -9,13 +9,14 @@ import asyncio
 import random
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("playwright")
 
-from browsers import Studio, has_chromium, studio
+from browsers import Studio, has_chromium, one_page, studio
 from playwright.async_api import Error, Route
 from studio import SOAK, Server, seen_at, xrays
 
@@ -112,6 +113,28 @@ def test_nothing_is_lost_doubled_or_swapped_when_all_goes_wrong(tmp_path: Path) 
     finally:
         server.stop()
     check(open_session(server.folder), room.taken)
+
+
+def test_a_phone_pairs_by_the_code_on_the_screen(tmp_path: Path) -> None:
+    """The code on the page itself, as a camera reads it; the number beside it is the same."""
+    zxingcpp = pytest.importorskip("zxingcpp")
+    server = Server(tmp_path / "session", (str(xrays(tmp_path / "xrays", 1)),))
+
+    async def shown() -> tuple[bytes, str, str]:
+        async with one_page() as page:
+            await page.goto(server.screen)
+            await page.click("button")
+            await page.wait_for_selector("#qr svg")
+            code, where = [await page.inner_text(f"#{place}") for place in ("code", "where")]
+            return await page.screenshot(type="png"), code, where
+
+    server.start()
+    try:
+        png, code, where = asyncio.run(shown())
+    finally:
+        server.stop()
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert [found.text for found in zxingcpp.read_barcodes(picture)] == [f"{where}/pair?code={code}"]
 
 
 def test_clean_photos_between_marked_ones_in_two_browsers(tmp_path: Path) -> None:

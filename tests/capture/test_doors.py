@@ -297,8 +297,10 @@ def test_a_full_disk_is_told_and_the_photo_is_taken_later(
 def test_long_polls_answer_when_something_changes(phone: TestClient, screen: TestClient) -> None:
     phone.get("/phone/step")
     before = screen.get("/screen/step").json()
-    threading.Timer(0.3, lambda: screen.post("/screen/command", json={"command": "pause"})).start()
+    pausing = threading.Timer(0.3, lambda: screen.post("/screen/command", json={"command": "pause"}))
+    pausing.start()
     after = screen.get("/screen/step", params={"after": before["version"], "wait": 20}).json()
+    pausing.join()  # its answer comes after ours; the server must be there for it
     assert (before["state"], after["state"]) == ("show", "paused")
 
 

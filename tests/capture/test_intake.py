@@ -46,6 +46,12 @@ def test_owner_and_place_go_and_every_pixel_stays(settings: dict[str, object], t
     assert dict(Image.open(io.BytesIO(kept)).getexif()) == {0x0112: 6}
 
 
+def test_an_orientation_that_there_is_not_is_none(tmp_path: Path) -> None:
+    taken = keep_photo(photo(orientation=300), tmp_path, "photo")
+    kept = (tmp_path / taken.file).read_bytes()
+    assert np.array_equal(read_image(kept).pixels, read_image(photo(orientation=1)).pixels)
+
+
 def test_the_camera_is_remembered_and_nobody_else(tmp_path: Path) -> None:
     meta = keep_photo(photo(), tmp_path, "photo").meta
     assert (meta["make"], meta["model"], meta["focal_35mm"], meta["iso"]) == ("Pear", "Phone 9", 26, 64)

@@ -12,8 +12,9 @@ from studio import PAGE, session_of
 from radsnap.errors import UsageError
 from radsnap.imaging import encode_jpeg
 from radsnap.jobs.capturing.journal import Phone, Photo
+from radsnap.jobs.capturing.seats import LOST_S, TRIES
 from radsnap.jobs.capturing.session import Session, open_session
-from radsnap.jobs.capturing.steps import LOST_S, TRIES, Stepper
+from radsnap.jobs.capturing.steps import Stepper
 
 
 class Clock:

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from radsnap.errors import UsageError
 from radsnap.findings import FINDINGS
+from radsnap.flatten.straightening import cut_out
 from radsnap.imaging import encode_jpeg, homography, write_image
-from radsnap.imaging.homography import corners_of, warp
+from radsnap.imaging.homography import corners_of
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.jobs.capturing.intake import read_rgb
 from radsnap.jobs.capturing.journal import Phone, Photo
@@ -215,10 +216,7 @@ def straightened(
     longer = longer_px or max(min(round(edge), max(xray_px)), 16)
     scale = longer / max(xray_px)
     size = (max(round(xray_px[0] * scale), 1), max(round(xray_px[1] * scale), 1))
-    dense = edge / longer
-    if dense > 2:  # light is averaged before it is thinned out
-        pixels = np.asarray(cv2.blur(pixels, (int(dense), int(dense))), np.uint8)
-    return warp(pixels, homography(corners, corners_of(size)), size, "cubic", "replicate")
+    return cut_out(pixels, corners, size)[0]
 
 
 def _row(session: Session, photo: Photo, given: dict[str, Any], target: str, cut: _Cut) -> dict[str, Any]:

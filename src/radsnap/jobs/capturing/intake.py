@@ -92,7 +92,7 @@ def clean_jpeg(data: bytes, name: str) -> bytes:
     header = read_jpeg_header(data, name)
     PHOTO_BOUNDS.check_size(name, header.width, header.height)
     out = [data[:2]]
-    if header.orientation != 1:
+    if 2 <= header.orientation <= 8:  # any other is none, and may be any number
         tiff = (
             b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01"
             + bytes([0, header.orientation])

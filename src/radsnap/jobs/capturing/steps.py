@@ -15,34 +15,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from radsnap.errors import ImageError, UsageError
 from radsnap.jobs.capturing.journal import Phone, Photo, Showing
 from radsnap.jobs.capturing.proving import explain
+from radsnap.jobs.capturing.seats import TRIES, Seat, all_have, next_wanted
 from radsnap.jobs.capturing.session import Session
+from radsnap.jobs.capturing.standing import RATE_S, Standing
 
-LOST_S = 20.0  # a phone that has not asked for so long is not waited for
-TRIES = 8  # refused photos of one picture in a row, before the operator is asked
-_RATE_S = 120.0
 _PHASES = {"markers": ("single",), "clean": ("before", "clean", "after")}
 COMMANDS = ("pause", "resume", "go", "skip", "redo", "back")
-
-
-@dataclass(eq=False)
-class _Seat:
-    """A phone that takes part. attempt: which one at the present showing; has: whether it has this phase."""
-
-    phone: Phone
-    seen: float
-    done: set[int]
-    attempt: int = 1
-    has: bool = False
-    refused: int = 0
-    said: str = ""
-    good: bool | None = None
-    battery: int | None = None
 
 
 class Stepper:
@@ -54,7 +37,7 @@ class Stepper:
         self.state = "waiting"
         self.showing: Showing | None = None
         self.trouble = ""
-        self._seats: dict[int, _Seat] = {}
+        self._seats: dict[int, Seat] = {}
         self._page: tuple[int, int] | None = None
         self._settled = 0.0
         self._skipped = session.journal.skipped()
@@ -72,11 +55,11 @@ class Stepper:
             seat = self._seats.get(phone.id)
             if seat is None:
                 done = self.session.journal.done_by(phone.id)
-                self._seats[phone.id] = _Seat(phone, self.clock(), done)
+                self._seats[phone.id] = Seat(phone, self.clock(), done)
                 self._turn()
                 self._bump()
                 return
-            was_lost = not self._active(seat)
+            was_lost = not seat.is_there(self.clock())
             seat.seen = self.clock()
             if was_lost or self.state == "waiting":
                 self._turn()
@@ -143,11 +126,7 @@ class Stepper:
             seat = self._seats.get(phone_id)
             if seat is not None:
                 seat.done.add(showing.number)
-                seat.has, seat.good, seat.said = (
-                    True,
-                    None,
-                    "taken, to be proven when its photos are imported",
-                )
+                seat.take("taken, to be proven when its photos are imported", good=None)
                 self._turn()
                 self._bump()
 
@@ -160,16 +139,16 @@ class Stepper:
                 self._turn()
                 self._bump()
 
-    def _judge(self, seat: _Seat, photo: Photo, here: bool) -> None:
+    def _judge(self, seat: Seat, photo: Photo, here: bool) -> None:
         """Tell the phone, and let it try again where it must."""
         number = self._number()
         if photo.state in ("good", "double") and photo.number == number:
-            seat.good, seat.said, seat.refused, seat.has = True, "good", 0, True
+            seat.take("good")
             return
         if not here:
             return  # a late one; it is written down, and asks for nothing
         if photo.state == "part" and photo.phase != "after":
-            seat.good, seat.said, seat.has = True, "one of three", True
+            seat.take("one of three")
             return
         if photo.state == "part":
             said = "the marked photo before, or the clean one, is missing"
@@ -180,12 +159,8 @@ class Stepper:
         if whole and not self._paused:
             self._begin(number)  # all three once more
 
-    def _again(self, seat: _Seat, said: str) -> None:
-        seat.good, seat.said = False, said
-        seat.attempt += 1
-        seat.refused += 1
-        if seat.refused >= TRIES:
-            seat.refused = 0
+    def _again(self, seat: Seat, said: str) -> None:
+        if seat.refuse(said):
             self.trouble = f"{seat.phone.name}: {TRIES} photos in a row were refused: {said}"
             self._pause(True)
 
@@ -240,21 +215,6 @@ class Stepper:
 
     # the machine
 
-    def running(self) -> list[dict[str, Any]]:
-        """List the phones that take part, for the operator."""
-        with self._changed:
-            return [
-                {
-                    "name": seat.phone.name,
-                    "there": self._active(seat),
-                    "good": seat.good,
-                    "said": seat.said,
-                    "done": len(seat.done),
-                    "battery": seat.battery,
-                }
-                for seat in self._seats.values()
-            ]
-
     def tick(self) -> float:
         """Do what time brings. Gives the seconds until it may bring something else."""
         with self._changed:
@@ -275,9 +235,13 @@ class Stepper:
                 return
 
     def _turn_once(self) -> None:
-        active = [seat for seat in self._seats.values() if self._active(seat)]
+        active = self._there()
         if self._page is None or not active:
-            self.state = "done" if self._all_done() and self._seats else "waiting"
+            self.state = (
+                "done"
+                if all_have(self.session.count, self._skipped, self._seats.values()) and self._seats
+                else "waiting"
+            )
             return
         if self._paused:
             self.state = "paused"
@@ -297,10 +261,10 @@ class Stepper:
                 return
         self.state, self.showing = "done", None
 
-    def _has(self, seat: _Seat) -> bool:
+    def _has(self, seat: Seat) -> bool:
         return seat.has or self._number() in seat.done
 
-    def _go_on(self, active: list[_Seat]) -> None:
+    def _go_on(self, active: list[Seat]) -> None:
         """Every phone has this phase: show the next phase, or the next picture."""
         assert self.showing is not None
         phases = _PHASES[self.session.config.mode]
@@ -335,30 +299,17 @@ class Stepper:
         self._at = number
         journal.keep("at", str(number))
         for seat in self._seats.values():
-            seat.attempt, seat.has = 1, False
+            seat.begin()
         return True
 
     def _next(self) -> int | None:
-        """Give the next picture that an active phone lacks: onwards in this condition, then from its start, then on."""
-        rows, count = len(self.session.xrays), self.session.count
-        seats = [seat for seat in self._seats.values() if self._active(seat)]
-        start = min(max(self._at, 0), count - 1)
-        first = start // rows * rows
-        order = [range(start, first + rows), range(first, start), range(first + rows, count), range(first)]
-        for span in order:
-            for number in span:
-                if number not in self._skipped and any(number not in seat.done for seat in seats):
-                    return number
-        return None
-
-    def _active(self, seat: _Seat) -> bool:
-        return seat.phone.kind == "udp" or self.clock() - seat.seen < LOST_S
-
-    def _all_done(self) -> bool:
-        return all(
-            n in self._skipped or all(n in seat.done for seat in self._seats.values())
-            for n in range(self.session.count)
+        return next_wanted(
+            self._at, len(self.session.xrays), self.session.count, self._skipped, self._there()
         )
+
+    def _there(self) -> list[Seat]:
+        now = self.clock()
+        return [seat for seat in self._seats.values() if seat.is_there(now)]
 
     def _number(self) -> int:
         return self._at if self.showing is None else self.showing.number
@@ -372,7 +323,7 @@ class Stepper:
             return {
                 **self._common(),
                 "showing": None if showing is None else showing.id,
-                "phones": self.running(),
+                "phones": [seat.to_json(self.clock()) for seat in self._seats.values()],
             }
 
     def for_phone(self, phone_id: int) -> dict[str, Any]:
@@ -396,26 +347,21 @@ class Stepper:
             }
 
     def _common(self) -> dict[str, Any]:
-        number = self._number()
+        number, seats = self._number(), self._seats.values()
         there = 0 <= number < self.session.count
         wanted = self._next() if self.state == "confirm" else number if there else None
-        recent = self.session.journal.recent(_RATE_S)
-        total = (self.session.count - len(self._skipped)) * max(len(self._seats), 1)
-        done = sum(len(seat.done - self._skipped) for seat in self._seats.values())
-        rate = recent / _RATE_S
-        return {
-            "version": self.version,
-            "state": self.state,
-            "number": number + 1 if there else 0,
-            "count": self.session.count,
-            "phase": self.showing.phase if self.showing else "",
-            "condition": {} if wanted is None else self.session.condition(wanted),
-            "photos": done,
-            "wanted": total,
-            "rate_per_min": round(rate * 60, 1),
-            "left_s": round((total - done) / rate) if rate > 0 else None,
-            "trouble": self.trouble,
-        }
+        return Standing(
+            version=self.version,
+            state=self.state,
+            number=number,
+            count=self.session.count,
+            phase=self.showing.phase if self.showing else "",
+            condition={} if wanted is None else self.session.condition(wanted),
+            photos=sum(len(seat.done - self._skipped) for seat in seats),
+            wanted=(self.session.count - len(self._skipped)) * max(len(seats), 1),
+            recent=self.session.journal.recent(RATE_S),
+            trouble=self.trouble,
+        ).to_json()
 
     def wait(self, version: int, timeout_s: float) -> int:
         """Wait in a thread until something changes; gives the version."""
