@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from radsnap.jobs.phantom import write_collection
 from radsnap.learn import tasks
 from radsnap.learn.augment import Augmentation
 from radsnap.learn.data import Batch, Draws, Rows, batches
@@ -31,7 +32,6 @@ from radsnap.learn.optimiser import Schedule, optimiser_of
 from radsnap.learn.pictures import Pictures
 from radsnap.models.card import InputSpec
 from radsnap.models.networks import NETWORKS
-from radsnap.phantom import write_collection
 
 TASK = tasks.findings(("Cardiomegaly", "Pleural Effusion"))
 GOAL, MOST_WAITING = 1.8, 0.10

@@ -3,7 +3,7 @@
 python bench/web.py [--photo FILE] [--seconds N] [--clients N]
 
 The bare side is what a script would do: as many processes as the server has workers, each decoding the same
-file and running the three stages with heat maps. The server does the same and stores picture, thumbnail,
+file and running the stages with heat maps. The server does the same and stores picture, thumbnail,
 heat maps and rows, durably. Goals: 70 % of the bare rate with 16 clients; at half of the rate sustained, 95 of
 100 answers within 1.5 s; at three times of it no answer but 200 and 429. Where other programs hold the cores too,
 the ratio of the processor time that a photo takes (server and workers, beside the bare loop) says more.
@@ -28,6 +28,7 @@ import numpy as np
 
 from radsnap.imaging import encode_jpeg, read_image, to_photo
 from radsnap.phantom import sample_chest
+from radsnap.reading.pipeline import LUNGS
 
 PHOTO_PX = 1600  # what messengers leave of a photo
 
@@ -78,7 +79,28 @@ def main() -> int:
     print(f"half load      {served / 2:.1f} asked a second: median {np.median(half.seconds):.2f} s, p95 {late:.2f} s "
           f"(goal 1.5 or less), {dict(half.statuses)}")  # fmt: skip
     print(f"three times    {served * 3:.1f} asked a second: {dict(triple.statuses)} (goal: 200 and 429 only)")
+    print(f"batching       {batching()}")
     return int(ratio < 0.7 or late > 1.5 or not set(triple.statuses) <= {200, 429})
+
+
+def batching(count: int = 8) -> str:
+    """Tell the processor time of the findings' network for a batch, beside as many inputs one after the other."""
+    from radsnap.models.runtime import load
+
+    network = load("findings", 1)
+    spec = network.card.input
+    batch = np.random.default_rng(0).random((count, 1, spec.size_px, spec.size_px), np.float32)
+    network.run(batch), network.run(batch[:1])
+    ratios = []
+    for _ in range(5):
+        start = time.process_time()
+        for index in range(count):
+            network.run(batch[index : index + 1])
+        alone = time.process_time() - start
+        start = time.process_time()
+        network.run(batch)
+        ratios.append((time.process_time() - start) / alone)
+    return f"a batch of {count} takes {np.median(ratios):.2f} of what {count} alone take (network of the findings)"
 
 
 def parsed() -> argparse.Namespace:
@@ -112,7 +134,7 @@ def _loop(data: bytes, workers: int, seconds: float, ready: object, counted: obj
     from radsnap.reading.pipeline import load_pipeline
 
     cv2.setNumThreads(1)
-    pipeline = load_pipeline(threads=max(1, (os.cpu_count() or 1) // workers))
+    pipeline = load_pipeline(threads=max(1, (os.cpu_count() or 1) // workers), lungs=LUNGS)
     pipeline.diagnose(read_image(data, at_least_px=640), heat_maps=True)
     ready.wait()  # type: ignore[attr-defined]
     start, spent, count = time.perf_counter(), time.process_time(), 0

@@ -18,7 +18,7 @@ FLOORS = (
     ("cli", "web", "capture"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# The one arrow within a floor: flatten runs its corner network with the runtime of models.
+# Arrows within a floor: flatten runs its networks with the runtime of models; a command starts a server.
 ARROWS = {("flatten", "models"), ("cli", "capture"), ("cli", "web")}
 # radsnap/__init__.py names what is public and imports it lazily; __main__.py is the command line.
 ROOFS = ("__init__", "__main__")

@@ -69,7 +69,9 @@ def test_the_tutorial_runs_and_its_report_holds_the_whole_study(
     assert (tmp_path / "board" / "index.html").is_file()
 
 
-@pytest.mark.parametrize("page", ["benchmark.md", "data.md", "diagnose.md", "lungs.md", "models.md"])
+@pytest.mark.parametrize(
+    "page", ["benchmark.md", "data.md", "diagnose.md", "lungs.md", "models.md", "python.md"]
+)
 def test_what_a_page_shows_runs(page: str, tmp_path: Path, environment: Mapping[str, str]) -> None:
     assert run_blocks(DOCS / page, tmp_path, environment)
 

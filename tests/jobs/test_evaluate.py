@@ -10,9 +10,10 @@ import pytest
 
 from radsnap.errors import ManifestError
 from radsnap.jobs.evaluate import EvaluateConfig, evaluate
+from radsnap.jobs.phantom import write_collection
 from radsnap.jobs.pointing import parse_boxes, pointing_game
 from radsnap.measure import auroc
-from radsnap.phantom import MIXED, write_collection
+from radsnap.phantom import MIXED
 from radsnap.tables import build_manifest, labels, read_manifest
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from radsnap.errors import UsageError
 from radsnap.imaging.radiograph import Photo
-from radsnap.phantom import LIMBS, MIXED, Phantom, draw, lateral_chest, limb, sample_chest, write_collection
+from radsnap.jobs.phantom import write_collection
+from radsnap.phantom import LIMBS, MIXED, Phantom, draw, lateral_chest, limb, sample_chest
 from radsnap.tables import labels, paths, read_manifest
 
 KINDS = {"hand_wrist", "elbow_forearm", "foot_ankle", "knee_leg"}

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from radsnap.cli.options import Average, values_of
+
 
 def predict(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(help="A model's name, card or folder; with --command, a command line.")
     ],
@@ -23,9 +26,7 @@ def predict(
     scale: Annotated[
         str, typer.Option(help="Write each 'score' in 0 to 1, or the 'logit' before it.")
     ] = "score",
-    average: Annotated[
-        str, typer.Option(help="Average over views of each image: 'none', 'flip' (mirrored) or 'crops'.")
-    ] = "none",
+    average: Average = "none",
     flatten: Annotated[
         bool,
         typer.Option(
@@ -49,21 +50,7 @@ def predict(
     from radsnap.jobs.predict import PredictConfig
     from radsnap.jobs.predict import predict as run
 
-    options = {
-        "model": model,
-        "manifest": manifest,
-        "output": output,
-        "by": by,
-        "views": views,
-        "scale": scale,
-        "average": average,
-        "flatten": flatten,
-        "command": command,
-        "timeout_s": timeout_s,
-        "batch_size": batch_size,
-        "threads": threads,
-    }
-    config = checked(PredictConfig, options)
+    config = checked(PredictConfig, values_of(context, {}))
     with bar("predicting") as report:
         outcome = run(config, report)
     rate = outcome.images / outcome.seconds if outcome.seconds > 0 else 0.0

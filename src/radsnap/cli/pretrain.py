@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from radsnap.cli.console import bar, checked
+from radsnap.cli.options import (
+    BatchSize,
+    Data,
+    Epochs,
+    LearningRate,
+    RunFolder,
+    Seed,
+    SkipUnreadable,
+    Workers,
+    command_line,
+    values_of,
+)
 
 
 def pretrain(
-    data: Annotated[list[Path], typer.Option(help="A manifest; repeat to pre-train on several.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the run; an interrupted run goes on.")
-    ],
+    context: typer.Context,
+    data: Data,
+    output: RunFolder,
     config: Annotated[str, typer.Option(help="small, paper, or a TOML file like them.")] = "small",
     method: Annotated[
         str | None,
-        typer.Option(help="gmml (groups of patches) or mae (dropped tokens), instead of the config's."),
+        typer.Option(
+            help="gmml (groups of patches), sit (with a contrastive teacher) or mae (dropped tokens); else the config's."
+        ),
     ] = None,
     as_published: Annotated[
         bool, typer.Option("--as-published", help="Corrupt as the published sampler does, with its faults.")
     ] = False,
     start: Annotated[Path | None, typer.Option("--from", help="Weights to go on from.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs.")] = None,
+    epochs: Epochs = None,
     draws: Annotated[int | None, typer.Option(help="Images per epoch; all by default.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images per step, of all processes together.")
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that prepare images.")] = 0,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    workers: Workers = 0,
     figure_every: Annotated[int, typer.Option(help="Draw restored images every so many epochs.")] = 2,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Leave unreadable images out instead of stopping.")
-    ] = False,
+    seed: Seed = 0,
+    skip_unreadable: SkipUnreadable = False,
 ) -> None:
     """Pre-train a transformer on chest x-rays without labels; started again, it goes on.
 
@@ -49,26 +56,8 @@ def pretrain(
     from radsnap.jobs.pretrain import PretrainConfig
     from radsnap.jobs.pretrain import pretrain as run
 
-    settings = checked(
-        PretrainConfig,
-        {
-            "data": tuple(data),
-            "output": output,
-            "config": config,
-            "method": method,
-            "as_published": as_published,
-            "start": start,
-            "epochs": epochs,
-            "draws_per_epoch": draws,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "workers": workers,
-            "figure_every": figure_every,
-            "seed": seed,
-            "skip_unreadable": skip_unreadable,
-            "command": shlex.join(["radsnap", *sys.argv[1:]]),
-        },
-    )
+    values = values_of(context, {"draws": "draws_per_epoch"}) | {"command": command_line()}
+    settings = checked(PretrainConfig, values)
     with bar("pre-training") as report:
         weights = run(settings, report)
     typer.echo(str(weights))

@@ -15,69 +15,86 @@ if TYPE_CHECKING:
     from radsnap.web.settings import Settings
 
 
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the local network in.")]
+Port = Annotated[int, typer.Option(help="Port to listen on, 0 for a free one.", min=0, max=65535)]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder for cases; else $RADSNAP_DATA or the user's own.", metavar="DIR"),
+]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        help="Database, such as postgresql://USER@HOST/NAME.", metavar="URL", envvar="RADSNAP_DATABASE"
+    ),
+]
+Images = Annotated[
+    str | None, typer.Option(help="Pictures at an fsspec address instead of DIR.", metavar="URL")
+]
+Processes = Annotated[
+    int | None, typer.Option(help="Processes that read pictures; by default one a core.", min=1, max=64)
+]
+Https = Annotated[
+    bool, typer.Option("--https", help="Make a certificate: phones give a camera to secure pages only.")
+]
+Cert = Annotated[Path | None, typer.Option(help="Your own certificate, PEM.", metavar="FILE")]
+Key = Annotated[Path | None, typer.Option(help="Its key, PEM.", metavar="FILE")]
+AccessCodes = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Who may enter; repeat for several. Better in the environment than on the command line.",
+        metavar="NAME=CODE",
+        envvar="RADSNAP_ACCESS_CODES",
+    ),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(help="A further name this server goes by, such as behind a proxy.", metavar="HOST"),
+]
+BehindHttps = Annotated[bool, typer.Option("--behind-https", help="A proxy in front speaks HTTPS for us.")]
+Retention = Annotated[float | None, typer.Option(help="Delete cases after so many days.", metavar="DAYS")]
+Findings = Annotated[
+    str, typer.Option(help="What reads frontal chests: a card, a folder or a shipped model.")
+]
+Gate = Annotated[str, typer.Option(help="What tells x-rays from the rest.")]
+Kind = Annotated[str, typer.Option(help="What tells which x-ray it is.")]
+Lungs = Annotated[str, typer.Option(help="What finds the lungs of frontal chests; 'none' leaves them out.")]
+MessengerName = Annotated[
+    str | None,
+    typer.Option(
+        help="Answer photos sent by messenger too: whatsapp. Its secrets stand in the environment.",
+        metavar="NAME",
+    ),
+]
+MessengerReader = Annotated[
+    str | None,
+    typer.Option(help="Keep those photos as cases of this reader; else none is kept.", metavar="NAME"),
+]
+Checks = Annotated[
+    bool, typer.Option("--check", help="Instead of serving, look over the cases and remove leftovers.")
+]
+
+
 def serve(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets the local network in.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder for cases; else $RADSNAP_DATA or the user's own.", metavar="DIR"),
-    ] = None,
-    database: Annotated[
-        str | None,
-        typer.Option(
-            help="Database, such as postgresql://USER@HOST/NAME.", metavar="URL", envvar="RADSNAP_DATABASE"
-        ),
-    ] = None,
-    images: Annotated[
-        str | None, typer.Option(help="Pictures at an fsspec address instead of DIR.", metavar="URL")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that read pictures; by default one a core.", min=1, max=64)
-    ] = None,
-    https: Annotated[
-        bool, typer.Option("--https", help="Make a certificate: phones give a camera to secure pages only.")
-    ] = False,
-    cert: Annotated[Path | None, typer.Option(help="Your own certificate, PEM.", metavar="FILE")] = None,
-    key: Annotated[Path | None, typer.Option(help="Its key, PEM.", metavar="FILE")] = None,
-    access_code: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Who may enter; repeat for several. Better in the environment than on the command line.",
-            metavar="NAME=CODE",
-            envvar="RADSNAP_ACCESS_CODES",
-        ),
-    ] = None,
-    name: Annotated[
-        list[str] | None,
-        typer.Option(help="A further name this server goes by, such as behind a proxy.", metavar="HOST"),
-    ] = None,
-    behind_https: Annotated[
-        bool, typer.Option("--behind-https", help="A proxy in front speaks HTTPS for us.")
-    ] = False,
-    retention: Annotated[
-        float | None, typer.Option(help="Delete cases after so many days.", metavar="DAYS")
-    ] = None,
-    model: Annotated[
-        str, typer.Option(help="What reads frontal chests: a card, a folder or a shipped model.")
-    ] = "findings",
-    gate: Annotated[str, typer.Option(help="What tells x-rays from the rest.")] = "gate",
-    kind: Annotated[str, typer.Option(help="What tells which x-ray it is.")] = "kind",
-    messenger: Annotated[
-        str | None,
-        typer.Option(
-            help="Answer photos sent by messenger too: whatsapp. Its secrets stand in the environment.",
-            metavar="NAME",
-        ),
-    ] = None,
-    messenger_reader: Annotated[
-        str | None,
-        typer.Option(help="Keep those photos as cases of this reader; else none is kept.", metavar="NAME"),
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Instead of serving, look over the cases and remove leftovers.")
-    ] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    data: Data = None,
+    database: Database = None,
+    images: Images = None,
+    workers: Processes = None,
+    https: Https = False,
+    cert: Cert = None,
+    key: Key = None,
+    access_code: AccessCodes = None,
+    name: Names = None,
+    behind_https: BehindHttps = False,
+    retention: Retention = None,
+    model: Findings = "findings",
+    gate: Gate = "gate",
+    kind: Kind = "kind",
+    lungs: Lungs = "lungs",
+    messenger: MessengerName = None,
+    messenger_reader: MessengerReader = None,
+    check: Checks = False,
 ) -> None:
     """Open the page where a phone photographs an x-ray and reads the findings.
 
@@ -86,31 +103,16 @@ def serve(
 
     Example: radsnap serve --host 0.0.0.0 --https
     """
-    from radsnap.cli.console import checked
-    from radsnap.extras import need
-
-    for package in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "segno", "cryptography"):
-        need(package, extra="web")
-    from radsnap.web.settings import Settings
-
     if (cert is None) is not (key is None):
         raise UsageError("--cert and --key go together: a certificate and its key")
-    given: dict[str, Any] = {
-        "data": data,
-        "database": database,
-        "images": images,
-        "workers": workers,
-        "retention_days": retention,
-        "model": model,
-        "gate": gate,
-        "kind": kind,
-        "messenger_reader": messenger_reader,
-    }
-    secure = https or cert is not None or behind_https
-    settings = checked(
-        Settings,
-        {name: value for name, value in given.items() if value is not None}
-        | {"secure": secure, "self_signed": https and cert is None, "codes": _codes(access_code or [])},
+    kept = {"data": data, "database": database, "images": images, "retention_days": retention}
+    read = {"model": model, "gate": gate, "kind": kind, "workers": workers}
+    settings = _settings(
+        {**kept, **read, "messenger_reader": messenger_reader},
+        lungs=None if lungs == "none" else lungs,
+        secure=https or cert is not None or behind_https,
+        self_signed=https and cert is None,
+        codes=_codes(access_code or []),
     )
     if check:
         _check(settings)
@@ -118,6 +120,18 @@ def serve(
     answered = _messenger(messenger)
     own = _certificate(settings, https, cert, key, host, name or [])
     _serve(settings, host, port, own, name or [], answered)
+
+
+def _settings(given: dict[str, Any], **known: Any) -> Settings:
+    """Check what the options say; what is None is left to the settings' own defaults."""
+    from radsnap.cli.console import checked
+    from radsnap.extras import need
+
+    for package in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "segno", "cryptography"):
+        need(package, extra="web")
+    from radsnap.web.settings import Settings
+
+    return checked(Settings, {name: value for name, value in given.items() if value is not None} | known)
 
 
 def _codes(given: list[str]) -> dict[str, str]:
@@ -156,16 +170,14 @@ def _serve(
     answered: Messenger | None,
 ) -> None:  # fmt: skip
     import logging
-    from urllib.parse import urlsplit
 
-    from radsnap.serving.address import is_loopback, lan_addresses, qr_in_terminal, url
+    from radsnap.serving.address import is_loopback, lan_addresses
     from radsnap.serving.run import serve as run
     from radsnap.serving.tokens import new_code
     from radsnap.web.app import create_app
 
-    made = None
-    if not is_loopback(host) and settings.open:
-        made = new_code()
+    made = new_code() if not is_loopback(host) and settings.open else None
+    if made is not None:
         settings = settings.model_copy(update={"codes": {"reader": made}})
     everywhere = host in ("0.0.0.0", "::")  # noqa: S104 - the user asked for it
     outside = lan_addresses() if everywhere else [host]
@@ -174,24 +186,39 @@ def _serve(
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
     def ready(page: str) -> None:
-        at = urlsplit(page)
-        shown = (
-            url(outside[0], at.port or (443 if own else 80), own is not None)
-            if everywhere and outside
-            else page
-        )
-        typer.echo(f"radsnap listens at {shown}")
-        if not is_loopback(urlsplit(shown).hostname or ""):
-            typer.echo(qr_in_terminal(shown))
-        if made is not None:
-            typer.echo(f"Access code: {made}  (new at every start; --access-code sets your own)")
-        if settings.self_signed and own is not None:
-            typer.echo(f"The browser will warn of the certificate. Its SHA-256 is {own.fingerprint}")
-        if answered is not None:
-            typer.echo(f"Messages of {answered.name} are taken at /messenger/{answered.name}")
-        typer.echo("Research software, not a medical device. Stop with Ctrl-C.")
+        _say_ready(_page(page, outside) if everywhere and outside else page, made, own, settings, answered)
 
     run(create_app(settings, answered), host, port, own, ready=ready)
+
+
+def _page(opened: str, outside: list[str]) -> str:
+    """Give the page's address as others in the network know it."""
+    from urllib.parse import urlsplit
+
+    from radsnap.serving.address import url
+
+    at = urlsplit(opened)
+    secure = at.scheme == "https"
+    return url(outside[0], at.port or (443 if secure else 80), secure)
+
+
+def _say_ready(
+    page: str, made: str | None, own: Certificate | None, settings: Settings, answered: Messenger | None
+) -> None:
+    from urllib.parse import urlsplit
+
+    from radsnap.serving.address import is_loopback, qr_in_terminal
+
+    typer.echo(f"radsnap listens at {page}")
+    if not is_loopback(urlsplit(page).hostname or ""):
+        typer.echo(qr_in_terminal(page))
+    if made is not None:
+        typer.echo(f"Access code: {made}  (new at every start; --access-code sets your own)")
+    if settings.self_signed and own is not None:
+        typer.echo(f"The browser will warn of the certificate. Its SHA-256 is {own.fingerprint}")
+    if answered is not None:
+        typer.echo(f"Messages of {answered.name} are taken at /messenger/{answered.name}")
+    typer.echo("Research software, not a medical device. Stop with Ctrl-C.")
 
 
 def _check(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from radsnap.cli.console import bar, checked
-from radsnap.cli.train_lungs import _given
+from radsnap.cli.options import given as given_to
 from radsnap.errors import UsageError
 from radsnap.jobs.progress import Report
 from radsnap.models.card import Card
@@ -18,7 +18,7 @@ def train_flatten(context: typer.Context, stage: str) -> None:
 
     Raises UsageError for an option that has no meaning here.
     """
-    given = _given(context)
+    given = given_to(context)
     given.pop("stage", None)
     for name in given:
         if name not in _TAKEN:

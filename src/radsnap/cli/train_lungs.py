@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from typing import Any
-
 import typer
 
 from radsnap.cli.console import bar, checked
+from radsnap.cli.options import command_line, given
 from radsnap.errors import UsageError
 
-# Option of `train` → its name in the job's config.
-_TAKEN = {
-    "data": "data", "output": "output", "name": "name", "start": "start", "network": "network", "size_px": "size_px",
-    "epochs": "epochs", "draws": "draws_per_epoch", "batch_size": "batch_size", "learning_rate": "learning_rate",
-    "augment": "augment", "photo_share": "photo_share", "workers": "workers", "seed": "seed",
-}  # fmt: skip
+# Options of `train` that mean something here; another name is the job's own for it.
+_TAKEN = (
+    "data", "output", "name", "start", "network", "size_px", "epochs", "draws", "batch_size", "learning_rate",
+    "augment", "photo_share", "workers", "seed",
+)  # fmt: skip
+_RENAMED = {"draws": "draws_per_epoch"}
 
 
 def train_lungs(context: typer.Context) -> None:
@@ -27,25 +24,16 @@ def train_lungs(context: typer.Context) -> None:
     from radsnap.jobs.train_lungs import TrainLungsConfig
     from radsnap.jobs.train_lungs import train_lungs as run
 
-    given = _given(context)
-    given.pop("stage", None)
-    strange = [name for name in given if name not in _TAKEN]
+    told = given(context)
+    told.pop("stage", None)
+    strange = [name for name in told if name not in _TAKEN]
     if strange:
         option = "--" + strange[0].replace("_", "-")
         raise UsageError(f"{option} does not go with 'radsnap train lungs'; leave it out")
-    values = {_TAKEN[name]: value for name, value in given.items()}
-    values |= {"data": tuple(given["data"]), "command": shlex.join(["radsnap", *sys.argv[1:]])}
+    values = {_RENAMED.get(name, name): value for name, value in told.items()}
+    values |= {"data": tuple(told["data"]), "command": command_line()}
     config = checked(TrainLungsConfig, values)
     with bar("training") as report:
         card = run(config, report)
-    typer.echo(f"{config.output / card.file}  {card.name}: {', '.join(card.heads[0].classes)}")
-
-
-def _given(context: typer.Context) -> dict[str, Any]:
-    """What the command line says itself, defaults left out."""
-    named = {name: context.get_parameter_source(name) for name in context.params}
-    return {
-        name: context.params[name]
-        for name, source in named.items()
-        if source is not None and source.name == "COMMANDLINE"
-    }
+    if card is not None:  # None: one of several processes, of which the first reports
+        typer.echo(f"{config.output / card.file}  {card.name}: {', '.join(card.heads[0].classes)}")

@@ -36,7 +36,7 @@ FloatArray = NDArray[np.float32]
 _DECODE_AT_LEAST_PX = 640
 # The domains whose x-ray is looked for in the picture, and the networks that look.
 _PHOTOS = frozenset({"screen", "film"})
-_FLATTENERS = ("corners", "upright")
+_FLATTENERS = ("corners", "borders", "upright")
 
 
 class PredictConfig(BaseModel):

@@ -1,0 +1,79 @@
+"""`radsnap train corners` and `radsnap train upright` from a manifest to networks that `find` and `straighten` load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from radsnap.cli.app import app
+from radsnap.flatten import find
+from radsnap.flatten.orientation import orientation
+from radsnap.imaging import Photo, write_image
+from radsnap.jobs.train_corners import TrainCornersConfig, train_corner_network
+from radsnap.jobs.train_upright import TrainUprightConfig, train_upright_network
+from radsnap.phantom import document, sample_chest, scene
+from radsnap.tables import build_manifest, write_manifest
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a few phantoms as the rows that both trainings want."""
+    import pandas as pd
+
+    folder = tmp_path_factory.mktemp("rows")
+    rows = []
+    for i in range(8):
+        split = "train" if i < 5 else "val"
+        drawn = {
+            "cxr_nih": np.rint(sample_chest(1, i, 96).radiograph.pixels * 255).astype(np.uint8),
+            "cxr_paediatric": np.rint(sample_chest(2, i, 96).radiograph.pixels * 255).astype(np.uint8),
+            "xray_other": np.rint(sample_chest(3, i, 96).radiograph.pixels.T * 255).astype(np.uint8),
+            "nonxray_photo": scene(1, str(i), 96).pixels,
+            "nonxray_document": document(1, str(i), 96).pixels,
+            "nonxray_medical": scene(2, str(i), 96).pixels,
+        }
+        for kind, pixels in drawn.items():
+            name = f"{kind}-{i}.png"
+            write_image(folder / name, pixels)
+            rows.append({"image_id": name, "study_id": name, "patient_id": name, "path": name, "kind": kind,
+                         "split": split, "domain": "digital", "origin": "synthetic"})  # fmt: skip
+    write_manifest(build_manifest(pd.DataFrame(rows), folder), folder / "rows.csv")
+    return folder / "rows.csv"
+
+
+def test_corners_are_trained_from_a_manifest_to_a_network_that_finds(manifest: Path, tmp_path: Path) -> None:
+    config = TrainCornersConfig(
+        data=manifest, output=tmp_path, photos=64, judged_on=16, phantoms=6, minutes=0.02, closer_minutes=0.02
+    )
+    said: list[str] = []
+    card = train_corner_network(config, lambda progress: said.append(progress.note))
+    assert card.name == "corners"
+    assert {path.name for path in tmp_path.iterdir()} >= {
+        "train.npz", "val.npz", "corners.onnx", "corners.card.json", "borders.onnx", "borders.card.json",
+    }  # fmt: skip
+    assert any("photos to train on" in note for note in said)
+    photo = Photo(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8))
+    quad = find(photo, tmp_path / "corners.card.json", tmp_path / "borders.card.json")
+    assert quad is None or np.isfinite(quad.corners_px).all()
+
+
+def test_the_way_up_is_trained_from_a_manifest(manifest: Path, tmp_path: Path) -> None:
+    config = TrainUprightConfig(data=manifest, output=tmp_path, photos=16, paediatric=4, minutes=0.02)
+    card = train_upright_network(config)
+    assert {figure.data.split()[0] for figure in card.figures} == {"digital", "photo"}
+    lies = orientation(np.zeros((50, 60), np.float32), tmp_path / "upright.card.json")
+    assert 0 <= lies.confidence <= 1
+
+
+@pytest.mark.parametrize("stage", ["corners", "upright"])
+def test_an_option_without_meaning_here_is_refused(stage: str, manifest: Path, tmp_path: Path) -> None:
+    command = ["train", stage, "--data", str(manifest), "-o", str(tmp_path), "--epochs", "3"]
+    done = CliRunner().invoke(app, command)
+    said = done.output if done.exception is None else f"{done.output}{done.exception}"
+    assert done.exit_code != 0
+    assert f"--epochs does not go with 'radsnap train {stage}'; leave it out" in said
