@@ -50,10 +50,13 @@ $(STAMPS)/venv:
 	mkdir -p $(STAMPS)
 	touch $@
 
-docs: $(STAMPS)/dev  ## the README's picture, the page of commands, the gallery
+docs: $(STAMPS)/dev  ## the README's picture, the page of commands, the gallery; the pages as a site in build/site
+	$(PIP) -e ".[docs]"
 	$(BIN)/python docs/pictures.py
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/capture_figures.py
 	$(BIN)/radsnap photograph --preview docs/photograph-gallery.jpg
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) out runs build dist
