@@ -116,7 +116,11 @@ class Pipeline:
         reader = self.readers.get(kind.label)
         if reader is None:
             return flat, replace(so_far, reason=_not_read(kind.label))
-        cropped = None if chest is None or isinstance(image, Radiograph) else too_cropped(chest, flat)
+        cropped = (
+            None
+            if chest is None or flat is None or isinstance(image, Radiograph)
+            else too_cropped(chest, flat)
+        )
         if cropped is not None:
             return flat, self._with_lungs(replace(so_far, reason=cropped), chest, inputs, clock)
         cards["findings"] = reader.card
