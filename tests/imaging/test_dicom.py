@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import SECONDARY_CAPTURE, dataset, dicom, encoded, lut, saved, scene
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, itemize_fragment
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+)
 
 from radsnap.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
 from radsnap.imaging import Bounds, Photo, Radiograph, luminance, read_image, read_radiograph
@@ -244,16 +251,26 @@ def test_a_file_without_preamble_is_read() -> None:
     assert (pixels(dicom(RAMP, BitsStored=12)[132:]) == pixels(dicom(RAMP, BitsStored=12))).all()
 
 
-def test_an_inflating_bomb_is_stopped_at_the_bound() -> None:
+def with_deflated(body: bytes) -> bytes:
+    """A file whose header says that it is deflated, with this body."""
     made = dataset(RAMP)
     made.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     data = saved(made)
-    head = data[: data.rfind(b"1.2.840.10008.1.2.1.99") + 22]
-    head += data[len(head) : 144 + struct.unpack("<I", data[140:144])[0]]
     packer = zlib.compressobj(9, wbits=-15)
-    bomb = head + packer.compress(bytes(40_000_000)) + packer.flush()
+    return data[: 144 + struct.unpack("<I", data[140:144])[0]] + packer.compress(body) + packer.flush()
+
+
+@pytest.mark.parametrize("start", [0, 132], ids=["preamble", "no preamble"])
+def test_an_inflating_bomb_is_stopped_at_the_bound(start: int) -> None:
+    bomb = with_deflated(bytes(4_000_000))[start:]
     with pytest.raises(ImageTooLarge, match=r"\(inflated\): 2,000,001 bytes are over the bound"):
         read_image(bomb, Bounds(bytes=2_000_000))
+
+
+def test_a_bomb_in_a_deflated_file_does_not_go_off() -> None:
+    inner = with_deflated(bytes(4_000_000))[132:]
+    with pytest.raises(UnreadableImage, match="its deflated data start with a second file header"):
+        read_image(with_deflated(inner), Bounds(bytes=2_000_000))
 
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.102", "1.2.840.10008.1.2.4.204", "1.2.3.4.5"])
@@ -317,6 +334,88 @@ def test_a_code_stream_of_another_size_than_the_header_is_refused(syntax: str) -
     with pytest.raises(
         UnreadableImage, match="its header says 32 × 16 px, its compressed picture 32 × 32 px"
     ):
+        read_image(saved(made))
+
+
+def jpeg2000(side: int, **options: Any) -> bytes:
+    return encoded(np.zeros((side, side), dtype=np.uint8), "JPEG2000", **options)
+
+
+def in_a_box() -> bytes:
+    """A JP2 file of 400 × 400 px with the head of a stream of 64 × 64 px in a box that decoders pass over."""
+    head, file = jpeg2000(64, no_jp2=True)[:200], jpeg2000(400)
+    at = file.index(b"ftyp") - 4
+    at += int.from_bytes(file[at : at + 4], "big")
+    body = bytes(16) + head
+    return encapsulate([file[:at] + struct.pack(">I", 8 + len(body)) + b"uuid" + body + file[at:]])
+
+
+def in_a_large_box() -> bytes:
+    """The same, the box's length in 64 bits."""
+    head, file = jpeg2000(64, no_jp2=True)[:200], jpeg2000(400)
+    at = file.index(b"jp2h") - 4
+    return encapsulate([file[:at] + struct.pack(">I4sQ", 1, b"uuid", 16 + len(head)) + head + file[at:]])
+
+
+def in_a_fragment_without_offset() -> bytes:
+    """Two fragments, of which the table of offsets knows the second."""
+    first, second = (itemize_fragment(jpeg2000(side, no_jp2=True)) for side in (64, 400))
+    return b"\xfe\xff\x00\xe0" + struct.pack("<II", 4, len(first)) + first + second
+
+
+@pytest.mark.parametrize("hide", [in_a_box, in_a_large_box, in_a_fragment_without_offset])
+def test_a_decoy_hides_no_code_stream_that_is_over_the_bound(hide: Callable[[], bytes]) -> None:
+    made = dataset(np.zeros((64, 64), dtype=np.uint8))
+    made.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    made.PixelData = hide()
+    with pytest.raises(ImageTooLarge, match="400 × 400 px are over the bound of 10,000 pixels"):
+        read_image(saved(made), Bounds(pixels=10_000))
+
+
+def test_a_table_of_extended_offsets_hides_no_code_stream_that_is_over_the_bound() -> None:
+    first, second = (jpeg2000(side, no_jp2=True) for side in (64, 400))
+    made = dataset(np.zeros((64, 64), dtype=np.uint8))
+    made.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    made.PixelData = encapsulate([first, second], has_bot=False)
+    made.ExtendedOffsetTable = struct.pack("<Q", 8 + len(first) + len(first) % 2)
+    made.ExtendedOffsetTableLengths = struct.pack("<Q", len(second))
+    with pytest.raises(ImageTooLarge, match="400 × 400 px are over the bound of 10,000 pixels"):
+        read_image(saved(made), Bounds(pixels=10_000))
+
+
+def test_a_marker_without_length_hides_no_frame_that_is_over_the_bound() -> None:
+    small, large = (encoded(np.zeros((side, side), dtype=np.uint8), "JPEG") for side in (64, 400))
+    made = dataset(np.zeros((64, 64), dtype=np.uint8))
+    made.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    # taken for a length, 0xFFDB leads over the large picture to the frame header of the small one
+    frame = (large[:2] + b"\xff\xd0" + large[20:]).ljust(4 + 0xFFDB, b"\0")
+    made.PixelData = encapsulate([frame + small[small.index(b"\xff\xc0") :]])
+    with pytest.raises(ImageTooLarge, match="400 × 400 px are over the bound of 10,000 pixels"):
+        read_image(saved(made), Bounds(pixels=10_000))
+
+
+def test_a_jpeg_2000_file_in_a_dicom_is_read() -> None:
+    made = dataset(np.zeros((64, 64), dtype=np.uint8))
+    made.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    made.PixelData = encapsulate([jpeg2000(64)])
+    assert pixels(saved(made)).shape == (64, 64)
+
+
+@pytest.mark.parametrize("before", [b"\0\0", b"\xff\x4f", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(8)])
+def test_what_does_not_start_as_a_code_stream_is_refused(before: bytes) -> None:
+    made = dataset(np.zeros((64, 64), dtype=np.uint8))
+    made.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    made.PixelData = encapsulate([before + jpeg2000(64, no_jp2=True)])
+    with pytest.raises(UnreadableImage, match="its pixels are no JPEG and no JPEG 2000"):
+        read_image(saved(made))
+
+
+def test_a_code_stream_of_other_samples_than_the_header_is_refused() -> None:
+    made = dataset(np.zeros((64, 64), dtype=np.uint8))
+    made.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    colour = encoded(np.zeros((64, 64, 3), dtype=np.uint8), "JPEG2000", no_jp2=True)
+    made.PixelData = encapsulate([colour])
+    with pytest.raises(UnreadableImage, match="its header says 1 samples a pixel, its compressed picture 3"):
         read_image(saved(made))
 
 

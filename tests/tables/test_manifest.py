@@ -79,11 +79,13 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(
 
 
 def test_paths_follow_the_table_when_it_is_written_above_its_images(tmp_path: Path) -> None:
-    manifest = build_manifest(rows(mask=["m/a.png|m/b.png", "", "c.png"]), tmp_path / "images")
+    masks = {name: ["m/a.png|m/b.png", "", "c.png"] for name in ("mask", "heart_mask")}
+    manifest = build_manifest(rows(**masks), tmp_path / "images")
     write_manifest(manifest, tmp_path / "m.csv")
     again = read_manifest(tmp_path / "m.csv")
     assert again.frame["path"].tolist() == ["images/x/a.png", "images/x/b.png", "images/c.png"]
-    assert again.frame["mask"].tolist() == ["images/m/a.png|images/m/b.png", "", "images/c.png"]
+    for name in masks:
+        assert again.frame[name].tolist() == ["images/m/a.png|images/m/b.png", "", "images/c.png"]
     assert paths(again) == paths(manifest)
 
 
@@ -158,6 +160,7 @@ def test_paths_that_leave_the_root_are_refused(tmp_path: Path, path: str, words:
     assert words in message
     if path:
         assert words in refusal(tmp_path, mask=["", f"good.png|{path}", ""])
+        assert "column 'heart_mask'" in refusal(tmp_path, heart_mask=["", f"good.png|{path}", ""])
 
 
 def test_dots_inside_names_are_no_way_out(tmp_path: Path) -> None:
@@ -216,7 +219,16 @@ def test_a_study_of_two_patients_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[1, 2]", "[[1,2],[3,4],[5,6]]", "[[1,2],[3,4],[5,6],[7,NaN]]", "no", "[[1,2],[3,4],[5,6],[7,true]]"],
+    [
+        "[1, 2]",
+        "[[1,2],[3,4],[5,6]]",
+        "[[1,2],[3,4],[5,6],[7,NaN]]",
+        "no",
+        "[[1,2],[3,4],[5,6],[7,true]]",
+        "[[1,2],[3,4],[5,6],[7,-Infinity]]",
+        f"[[1,2],[3,4],[5,6],[7,{'9' * 400}]]",
+        f"[[1,2],[3,4],[5,6],[-{'9' * 9999},8]]",
+    ],
 )
 def test_corners_are_four_points(tmp_path: Path, text: str) -> None:
     build_manifest(rows(corners_px=["", "[[0, 0], [9.5, 0], [9, 9], [0, 9]]", ""]), tmp_path)

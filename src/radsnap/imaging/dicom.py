@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_dataset
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.filewriter import write_file_meta_info
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
@@ -29,7 +30,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from radsnap.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
 from radsnap.imaging.bounds import DECODER_FAULTS, Bounds, decoding, quiet
-from radsnap.imaging.codestream import read_codestream
+from radsnap.imaging.codestream import read_codestream, unboxed
 from radsnap.imaging.greyscale import to_grey
 from radsnap.imaging.overheard import loss, overheard
 from radsnap.imaging.radiograph import ByteImage, Photo, Provenance, Radiograph, grey_bytes
@@ -84,6 +85,7 @@ _READ_CLASSES = tuple(
     )
 )
 _DIRECTORY = "1.2.840.10008.1.3.10"
+_LONGEST_META = 1 << 18  # bytes; a file's header names a few identifiers
 _LARGEST_RLE = 32_000_000  # bytes; run lengths can blow up 64-fold
 # The decoders of a syntax, the fastest that fails cleanly first. pylibjpeg-rle panics on broken runs.
 _DECODERS = {
@@ -100,7 +102,7 @@ _GREY_TOLERANCE = 12  # levels between channels that lossy compression makes of 
 def read_dicom(data: bytes, name: str, bounds: Bounds) -> Radiograph | Photo:
     """Read one DICOM file. Raises UnsupportedImage, ImageTooLarge or UnreadableImage with the true reason."""
     with quiet(), decoding(name, "DICOM", InvalidDicomError, BytesLengthException):
-        header = pydicom.dcmread(io.BytesIO(_inflated(data, name, bounds)), force=True)
+        header = pydicom.dcmread(io.BytesIO(inflated(data, name, bounds)), force=True)
         modality = _word(header.get("Modality"))
         _refuse_foreign(header, modality, name)
         _check_pixels(header, name, bounds)
@@ -115,13 +117,20 @@ def read_dicom(data: bytes, name: str, bounds: Bounds) -> Radiograph | Photo:
         return Photo(colour, provenance)
 
 
-def _inflated(data: bytes, name: str, bounds: Bounds) -> bytes:
-    """Undo the deflated transfer syntax, within the bound on bytes; pydicom would inflate without one."""
-    if data[128:132] != b"DICM":
-        return data
-    start = io.BytesIO(data)
-    start.seek(132)
-    meta = read_dataset(start, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+def inflated(data: bytes, name: str, bounds: Bounds) -> bytes:
+    """Undo the deflated transfer syntax, within the bound on bytes; pydicom would inflate without one.
+
+    Whatever is given to pydicom's dcmread comes through here first. Raises ImageTooLarge, UnreadableImage, and
+    what pydicom raises on broken files.
+    """
+    start = io.BytesIO(data[:_LONGEST_META])
+    read_preamble(start, force=True)
+    first = start.tell()
+    meta = _read_file_meta_info(start)  # as dcmread reads it: another reader may find another syntax
+    if start.tell() == _LONGEST_META:
+        raise UnreadableImage(
+            f"{name}: a broken DICOM: its file header has {_LONGEST_META:,} bytes or more; get the file again"
+        )
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return data
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -131,10 +140,14 @@ def _inflated(data: bytes, name: str, bounds: Bounds) -> bytes:
         raise UnreadableImage(
             f"{name}: a truncated DICOM: its deflated data end too early; get the file again"
         )
+    if body.startswith(b"\x02\0"):  # it would be read as more of the file's header, with a syntax of its own
+        raise UnreadableImage(
+            f"{name}: a broken DICOM: its deflated data start with a second file header; get the file again"
+        )
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     whole: Any = io.BytesIO()
-    whole.write(data[:132])
-    write_file_meta_info(whole, pydicom.dataset.FileMetaDataset(meta), enforce_standard=False)
+    whole.write(data[:first])
+    write_file_meta_info(whole, meta, enforce_standard=False)
     return bytes(whole.getvalue()) + body
 
 
@@ -182,23 +195,62 @@ def _check_pixels(header: Any, name: str, bounds: Bounds) -> None:
 def _check_compressed(header: Any, name: str, bounds: Bounds) -> None:
     """Hold what the code stream claims against the header: decoders believe the former."""
     syntax, size = _syntax(header), (int(header.Columns), int(header.Rows))
-    stream = read_codestream(header.PixelData)
-    if stream is not None and stream[:2] != size:
+    if not _plugins(syntax):
+        return
+    frame = _keep_first_frame(header)
+    samples = int(header.get("SamplesPerPixel", 1))
+    if syntax == pydicom.uid.RLELossless:
+        plain = size[0] * size[1] * samples * int(header.BitsAllocated) // 8
+        if len(frame) > min(_LARGEST_RLE, plain * 5 // 4 + 65536):
+            raise ImageTooLarge(f"{name}: {len(frame):,} bytes of run lengths; export it uncompressed")
+        return
+    stream = read_codestream(frame)
+    if stream is None:
+        raise UnreadableImage(
+            f"{name}: a broken DICOM: its pixels are no JPEG and no JPEG 2000; "
+            "get the file again, or export it uncompressed"
+        )
+    if stream[:2] != size:
         bounds.check_size(name, *stream[:2])
         raise UnreadableImage(
             f"{name}: a broken DICOM: its header says {size[0]} × {size[1]} px, its compressed picture "
             f"{stream.width} × {stream.height} px; export it again"
         )
-    if stream is not None and syntax == pydicom.uid.JPEGExtended12Bit and stream.bits > 8:
+    if stream.samples != samples:
+        raise UnreadableImage(
+            f"{name}: a broken DICOM: its header says {samples} samples a pixel, its compressed picture "
+            f"{stream.samples}; export it again"
+        )
+    if syntax == pydicom.uid.JPEGExtended12Bit and stream.bits > 8:
         raise UnsupportedImage(
             f"{name}: no decoder takes {_spelled(syntax)} with {stream.bits} bits; export the file uncompressed"
         )
-    if syntax == pydicom.uid.RLELossless:
-        plain = size[0] * size[1] * int(header.get("SamplesPerPixel", 1)) * int(header.BitsAllocated) // 8
-        if len(header.PixelData) > min(_LARGEST_RLE, plain * 5 // 4 + 65536):
-            raise ImageTooLarge(
-                f"{name}: {len(header.PixelData):,} bytes of run lengths; export it uncompressed"
-            )
+
+
+def _keep_first_frame(header: Any) -> bytes:
+    """Leave a compressed DICOM the code stream of its first frame only, and give it.
+
+    So what is checked is what is decoded: tables of offsets and boxes may lead decoders elsewhere.
+    """
+    tables = tuple(header.get(f"ExtendedOffsetTable{which}") for which in ("", "Lengths"))
+    frames = int(header.get("NumberOfFrames") or 1)
+    known = tables if all(tables) else None
+    frame = unboxed(get_frame(header.PixelData, 0, number_of_frames=frames, extended_offsets=known))
+    for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        header.pop(keyword, None)
+    header.NumberOfFrames = 1
+    header.PixelData = encapsulate([frame])
+    return frame
+
+
+def _plugins(syntax: Any) -> list[str]:
+    """Name the decoders of a syntax that are here, in the order in which they are tried."""
+    try:
+        available = get_decoder(syntax).available_plugins
+    except NotImplementedError:
+        return []
+    wanted = next((tried for family, tried in _DECODERS.items() if syntax.name.startswith(family)), ())
+    return [plugin for plugin in wanted if plugin in available]
 
 
 def _syntax(header: Any) -> Any:
@@ -220,12 +272,7 @@ def _is_compressed(header: Any) -> bool:
 def _decode(header: Any, name: str) -> tuple[NDArray[Any], str | None]:
     """Decode the first frame: stored values (H, W) or samples (H, W, 3), and what the decoder said of lost pixels."""
     syntax = _syntax(header)
-    try:
-        available = get_decoder(syntax).available_plugins
-    except NotImplementedError:
-        available = ()
-    wanted = next((tried for family, tried in _DECODERS.items() if syntax.name.startswith(family)), ())
-    plugins = [plugin for plugin in wanted if plugin in available]
+    plugins = _plugins(syntax)
     raw = int(header.get("SamplesPerPixel", 1)) == 1
     if not _is_compressed(header):
         return np.asarray(pixel_array(header, index=0, raw=raw, correct_unused_bits=False)), None

@@ -1,5 +1,6 @@
 """The two tables that everything meets at: the manifest of images, and predictions."""
 
+from radsnap.tables.boxes import parse_boxes
 from radsnap.tables.labels import Uncertain, labels, parse_labels
 from radsnap.tables.manifest import (
     COLUMNS,
@@ -34,6 +35,7 @@ __all__ = [
     "combine",
     "is_xray",
     "labels",
+    "parse_boxes",
     "parse_labels",
     "paths",
     "read_manifest",

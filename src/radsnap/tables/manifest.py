@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from radsnap.tables.storage import as_text, read_text, write_table
 REQUIRED = ("image_id", "study_id", "patient_id", "path")
 COLUMNS = (*REQUIRED, "view", "body", "domain", "origin", "collection", "split")
 PHOTO_COLUMNS = ("source_image_id", "recipe", "corners_px")
+# further columns with paths, which move with the images
+_MASKS = ("mask", "heart_mask")
 ALLOWED = {
     "domain": ("", "digital", "screen", "film"),
     "origin": ("", "real", "synthetic"),
@@ -166,13 +168,17 @@ def combine(*manifests: Manifest) -> Manifest:
 
 
 def _moved(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:
-    """Write a folder before all paths; a `mask` names no file, one, or several with "|" between them."""
+    """Write a folder before all paths; a mask's column names no file, one, or several with "|" between them."""
     if prefix != ".":
         frame["path"] = prefix + "/" + frame["path"]
-        if "mask" in frame.columns:
-            moved = prefix + "/" + frame["mask"].str.replace("|", f"|{prefix}/", regex=False)
-            frame["mask"] = moved.where(frame["mask"] != "", "")
+        for column in _masks_in(frame):
+            moved = prefix + "/" + frame[column].str.replace("|", f"|{prefix}/", regex=False)
+            frame[column] = moved.where(frame[column] != "", "")
     return frame
+
+
+def _masks_in(frame: pd.DataFrame) -> list[str]:
+    return [column for column in _MASKS if column in frame.columns]
 
 
 def paths(manifest: Manifest) -> list[Path]:
@@ -242,11 +248,11 @@ _BAD_PATHS = (
 def _check_paths(frame: pd.DataFrame) -> None:
     for pattern, problem in _BAD_PATHS:
         _refuse(frame, "path", frame["path"].str.contains(pattern, regex=True), problem)
-    if "mask" in frame.columns:
-        masks = frame["mask"][frame["mask"] != ""].str.split("|").explode()
+    for column in _masks_in(frame):
+        masks = frame[column][frame[column] != ""].str.split("|").explode()
         for pattern, problem in _BAD_PATHS:
             bad = masks.index[masks.str.contains(pattern, regex=True)]
-            _refuse(frame, "mask", pd.Series(frame.index.isin(bad)), problem)
+            _refuse(frame, column, pd.Series(frame.index.isin(bad)), problem)
 
 
 def _check_values(frame: pd.DataFrame) -> None:
@@ -306,7 +312,8 @@ def _is_corners(text: str) -> bool:
         isinstance(corners, list)
         and len(corners) == 4
         and all(isinstance(point, list) and len(point) == 2 for point in corners)
-        and all(type(x) in (int, float) and math.isfinite(x) for point in corners for x in point)
+        # compared, not converted: JSON may hold whole numbers that no float can
+        and all(type(x) in (int, float) and abs(x) <= sys.float_info.max for point in corners for x in point)
     )
 
 
