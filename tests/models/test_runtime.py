@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -184,6 +186,38 @@ def test_threads_share_a_network(tiny_chain: Path) -> None:
         said = list(pool.map(lambda picture: network.run(picture)["logits"], pictures))
     for picture, logits in zip(pictures, said, strict=True):
         assert (network.run(picture)["logits"] == logits).all()
+
+
+_FIRST_RUNS = """
+import os, sys, threading
+import numpy as np
+from radsnap.models.runtime import load
+
+networks = [load(sys.argv[1]) for _ in range(4)]
+shape = networks[0].card.input
+images = np.zeros((1, shape.channels, shape.size_px, shape.size_px), np.float32)
+together = threading.Barrier(len(networks))
+sys.setswitchinterval(1e-6)
+
+def first(network):
+    together.wait()
+    network.run(images)
+
+threads = [threading.Thread(target=first, args=(network,), daemon=True) for network in networks]
+[thread.start() for thread in threads]
+threads[0].join(15)
+[thread.join(1) for thread in threads]
+print(sum(thread.is_alive() for thread in threads), "threads wait for ever", flush=True)
+os._exit(0)
+"""
+
+
+def test_first_runs_in_several_threads_do_not_wait_for_each_other(tiny_chain: Path) -> None:
+    # Without the care that `_started` takes, about half of these processes hung.
+    command = [sys.executable, "-c", _FIRST_RUNS, str(tiny_chain / "gate.card.json")]
+    for _ in range(4):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        assert done.stdout == "0 threads wait for ever\n"
 
 
 def test_weights_that_change_before_the_first_batch_are_refused(tiny_chain: Path, tmp_path: Path) -> None:
