@@ -1,7 +1,8 @@
-"""What each process of the tests' small trainings does: python rank_work.py fit|gradients MANIFEST FOLDER [PAUSE_S]."""
+"""What each process of the tests' small trainings does: python rank_work.py fit|gradients|blank MANIFEST FOLDER [PAUSE_S]."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
@@ -71,6 +72,23 @@ def share_gradients(draws, ranks, folder: Path) -> None:
     torch.save({n: p.grad for n, p in network.named_parameters()}, folder / f"{ranks.world}-{ranks.rank}.pt")
 
 
+def train_on_blanks(path: Path, folder: Path, accumulate: int) -> None:
+    """Save the weights after an epoch with most labels blank, in unequal numbers."""
+    rows = rows_of(path)
+    rng = np.random.default_rng(5)
+    rows.targets[rng.random(rows.targets.shape) < 0.6] = np.nan
+    schedule = dataclasses.replace(
+        SCHEDULE, epochs=1, batch_size=8, learning_rate=0.05, warmup_share=0.0, accumulate=accumulate
+    )
+    with joined() as ranks:
+        run = folder / f"{ranks.world}-{accumulate}"
+        draws = Draws.of(rows, Augmentation(), schedule.seed)
+        objective, judge = heads_objective(HEADS), lambda network: {"figure": 0.0}
+        best = fit(tiny(), objective, draws, judge, schedule, run, lambda step: None, ranks=ranks)
+        if ranks.leads:
+            torch.save(best, run.with_suffix(".pt"))
+
+
 def train(path: Path, folder: Path, pause_s: float) -> None:
     draws = Draws.of(rows_of(path), Augmentation(), SCHEDULE.seed)
 
@@ -99,5 +117,7 @@ if __name__ == "__main__":
     what, manifest, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     if what == "gradients":
         gradients(manifest, folder)
+    elif what == "blank":
+        train_on_blanks(manifest, folder, int(sys.argv[4]))
     else:
         train(manifest, folder, float(sys.argv[4]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,18 @@ def script(name: str) -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def test_every_shipped_network_is_made_by_the_script_of_the_default_weights():
+    import radsnap.models
+
+    said = (FOLDER / "default-weights.sh").read_text()
+    loop = said.partition("for stage in ")[2].partition(";")[0].split()
+    copied = {*loop, *re.findall(r"corners/(\w+)\.onnx", said)}
+    trained = set(re.findall(r'radsnap train .*?-o "\$runs/([\w-]+)"', said.replace("\\\n", "")))
+    shipped = Path(radsnap.models.__file__).parent / "weights"
+    assert copied == {path.name.removesuffix(".card.json") for path in shipped.glob("*.card.json")}
+    assert trained >= copied - {"borders"}  # the second of the two that 'train corners' makes
 
 
 def test_a_difference_of_two_networks_is_the_paired_difference_over_patients():

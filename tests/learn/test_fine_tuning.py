@@ -13,7 +13,7 @@ pytestmark = pytest.mark.train
 
 from radsnap.errors import TrainingError  # noqa: E402
 from radsnap.learn import tasks  # noqa: E402
-from radsnap.learn.augment import Augmentation, augment, camera_sees  # noqa: E402
+from radsnap.learn.augment import Augmentation, augment  # noqa: E402
 from radsnap.learn.data import Draws, Fixed, Rows, batches  # noqa: E402
 from radsnap.learn.judge import figure_of, said_of  # noqa: E402
 from radsnap.learn.loop import fit  # noqa: E402
@@ -280,22 +280,6 @@ def test_pairs_come_as_xray_and_photo_of_the_same_pose(phantoms):
         example = Draws(rows, Augmentation(photo=photo, pairs=True), seed=0, epoch=0, count=1)[0]
         assert bool(example["photo"]) == taken
         assert torch.equal(example["before"], example["image"]) != taken
-
-
-@pytest.mark.parametrize(
-    ("recipe", "domain"),
-    [
-        ("screen-lite", "screen"),
-        ("film-lite", "film"),
-        ("chexphoto-photographic", "screen"),
-        ("glare_matte+moire@3", "screen"),
-        ("film", "film"),
-        ("chexphoto-digital", "digital"),
-        ("blur+noise@2", "digital"),
-    ],
-)
-def test_a_recipe_is_a_photo_of_what_its_camera_sees(recipe, domain):
-    assert camera_sees(recipe) == domain
 
 
 @pytest.mark.parametrize("workers", [0, 1])

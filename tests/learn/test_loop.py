@@ -82,6 +82,38 @@ def test_a_killed_training_goes_on_to_the_same_weights(phantoms, tmp_path):
         assert torch.equal(value, resumed[name]), name
 
 
+def test_a_training_killed_while_it_validates_goes_on_behind_the_epoch(phantoms, tmp_path):
+    def killed(_network):
+        raise KeyboardInterrupt
+
+    heads, draws = heads_objective(TASK.heads), Draws.of(rows_of(phantoms), Augmentation(), SCHEDULE.seed)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny(), heads, draws, killed, SCHEDULE, tmp_path / "killed", lambda step: None)
+    assert checkpoint.restore(tmp_path / "killed" / "last.ckpt")["place"] == [0, 4, 4]
+    resumed, whole = run(phantoms, tmp_path / "killed"), run(phantoms, tmp_path / "whole")
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_epochs_shorter_than_a_batch_are_refused(phantoms, tmp_path):
+    short = Schedule(epochs=1, draws_per_epoch=8, batch_size=32, workers=0)
+    with pytest.raises(UsageError, match="8 draws an epoch are fewer than a batch of 32; give more --draws"):
+        run(phantoms, tmp_path, short)
+
+
+def test_a_training_without_any_figure_ends_in_words(phantoms, tmp_path):
+    heads, draws = heads_objective(TASK.heads), Draws.of(rows_of(phantoms), Augmentation(), SCHEDULE.seed)
+    with pytest.raises(TrainingError, match="the validation figure 'figure' was never a number"):
+        fit(
+            tiny(),
+            heads,
+            draws,
+            lambda net: {"figure": float("nan")},
+            SCHEDULE,
+            tmp_path,
+            lambda step: None,
+        )
+
+
 def test_same_batches_whatever_the_worker_count(phantoms):
     rows = rows_of(phantoms)
     draws = Draws(rows, Augmentation(), seed=3, epoch=1, count=8)

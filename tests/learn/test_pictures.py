@@ -40,10 +40,10 @@ def test_colours_are_decoded_where_they_are_asked_for(file: Path) -> None:
 def test_scoring_a_manifest_shows_a_network_of_colours_the_colours(file: Path, domain: str) -> None:
     made = _input(file, domain, RGB, flatten=False)
     assert isinstance(made, _Shown)
-    made = made.views[0]
+    made = made.shown
     assert made.shape == (3, 20, 20)
     red, _, blue = made[:, 5, 3]
     assert red > blue
     grey = _input(file, domain, InputSpec(size_px=20), flatten=False)
     assert isinstance(grey, _Shown)
-    assert grey.views.shape == (1, 1, 20, 20)
+    assert grey.shown.shape == (1, 20, 20)

@@ -166,6 +166,32 @@ def test_labels_of_one_side_only_are_refused(phantoms, tmp_path):
         train(small(changed(phantoms, tmp_path, Edema=1), tmp_path, labels=("Edema",)))
 
 
+def test_validation_whose_sources_hold_one_side_each_is_refused(phantoms, tmp_path):
+    sick = np.arange(24) % 2
+    table = changed(phantoms, tmp_path, **{"My own": sick, "kind": np.where(sick == 1, "cases", "normals")})
+    with pytest.raises(
+        ManifestError, match=r"no source of split 'val' \(cases, normals\) holds a label both"
+    ):
+        train(small(table, tmp_path / "run", labels=("My own",)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unreadable_image_with_boxes_guides_nothing(phantoms, tmp_path):
+    from radsnap.jobs.training.rows import rows_of as rows_for
+
+    manifest = read_manifest(phantoms)
+    frame = manifest.frame.assign(boxes_xywh="Cardiomegaly:1,2,30,40;")
+    first = frame.index[frame["split"] == "train"][0]
+    frame.loc[first, "path"] = "images/gone.png"
+    asked = told(output=tmp_path, labels=LABELS, guide=0.5, skip_unreadable=True)
+    task = tasks.findings(LABELS)
+    rows = rows_for(
+        task, Manifest(frame, manifest.root), "train", InputSpec(size_px=32), asked, lambda step: None
+    )
+    assert sorted(rows.regions.masks) == list(range(1, 16))
+    assert rows.regions.outputs[1].tolist() == [True, False]
+
+
 def test_images_left_out_are_named_and_not_trained_on(phantoms, tmp_path, unshipped):
     manifest = read_manifest(phantoms)
     frame = manifest.frame.copy()

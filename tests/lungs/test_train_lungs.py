@@ -290,6 +290,14 @@ def test_no_masks_and_strange_options_are_refused_in_words(phantoms, tmp_path):
     assert "--probe does not go with 'radsnap train lungs'" in done.stderr
 
 
+def test_tables_with_the_same_images_are_refused_before_anything_is_read(phantoms, tmp_path):
+    read = []
+    asked = config(phantoms, tmp_path / "run", data=(phantoms, phantoms))
+    with pytest.raises(ManifestError, match="column 'image_id'"):
+        train_lungs(asked, read.append)
+    assert read == []
+
+
 def test_files_that_are_gone_are_named(tmp_path):
     row = MaskRow(tmp_path / "gone.png", {"lungs": EMPTY}, "here")
     with pytest.raises(TrainingError, match=r"1 pictures or masks cannot be read: .*gone\.png"):

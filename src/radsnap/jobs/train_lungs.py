@@ -115,6 +115,8 @@ def train_lungs(config: TrainLungsConfig, report: Report = silent) -> Card | Non
 
 def _train(config: TrainLungsConfig, report: Report, ranks: Ranks) -> Card | None:
     manifests = tuple(read_manifest(path) for path in config.data)
+    # before the work: manifests that cannot stand under one another are refused
+    used = combine(*(_with_masks(manifest.where(split="train")) for manifest in manifests))
     spec = InputSpec(size_px=config.size_px)
     training = _read(config, manifests, "train", report)
     validation = _read(config, manifests, "val", report)
@@ -140,7 +142,6 @@ def _train(config: TrainLungsConfig, report: Report, ranks: Ranks) -> Card | Non
     save_file(
         {name: value.contiguous() for name, value in best.items()}, config.output / "network.safetensors"
     )
-    used = combine(*(_with_masks(manifest.where(split="train")) for manifest in manifests))
     history = Training(
         command=config.command,
         data=training_data(used),

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from radsnap.jobs.progress import Progress, Report, silent
+from radsnap.jobs.training.kinds import drawing, rows_by_kind
 from radsnap.learn.corner_bank import read_colour, read_grey
 from radsnap.learn.corner_scenes import Stock, drawn_from
 from radsnap.learn.export import to_half, write_onnx
+from radsnap.learn.kept import keep, kept
 from radsnap.learn.upright import (
     SPEC,
     WAYS,
@@ -24,7 +26,7 @@ from radsnap.learn.upright import (
 )
 from radsnap.models.card import Card, Head, Training, sha256_of, write_card
 from radsnap.seeds import stream
-from radsnap.tables import read_manifest
+from radsnap.tables import Manifest
 
 Pictures = NDArray[np.uint8]
 _CHESTS = ("cxr_nih", "cxr_nih_normal", "cxr_covid")
@@ -37,16 +39,21 @@ class TrainUprightConfig(BaseModel):
 
     data: Path
     output: Path
-    photos: int = Field(default=2500, ge=16)
+    photos: int = Field(default=6000, ge=16)
     paediatric: int = Field(default=1500, ge=0)
-    minutes: float = Field(default=3.0, gt=0)
+    minutes: float = Field(default=10.0, gt=0)
     seed: int = 2
 
 
 def train_upright_network(config: TrainUprightConfig, report: Report = silent) -> Card:
-    """Draw photos of chests (once), fit, judge on validation, write `upright.onnx` and its card."""
-    training = _pictures(config, "train", config.photos, config.paediatric, config.seed)
-    judged = _pictures(config, "val", config.photos // 8, config.paediatric // 6, config.seed - 1)
+    """Draw photos of chests (once), fit, judge on validation, write `upright.onnx` and its card.
+
+    Photos of a run are kept in its folder and used again by the same settings; the fit itself starts anew. Raises
+    ManifestError or UsageError.
+    """
+    rows = rows_by_kind(config.data)
+    training = _pictures(config, rows, "train", config.photos, config.paediatric, config.seed)
+    judged = _pictures(config, rows, "val", config.photos // 8, config.paediatric // 6, config.seed - 1)
 
     def tell(step: int, share: float, loss: float) -> None:
         report(Progress(round(1000 * share), 1000, f"step {step} loss {loss:.3f}"))
@@ -86,20 +93,18 @@ def ship(config: TrainUprightConfig, network: Upright, judged: dict[str, Picture
 
 
 def _pictures(
-    config: TrainUprightConfig, split: str, photos: int, children: int, seed: int
+    config: TrainUprightConfig, manifest: Manifest, split: str, photos: int, children: int, seed: int
 ) -> dict[str, Pictures]:
     path = config.output / f"up_{split}.npz"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **_drawn(config, split, photos, children, seed))  # type: ignore[arg-type]
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in ("digital", "photo", "other")}
+    settings = drawing(manifest, split, photos=photos, paediatric=children, seed=seed)
+    pictures = kept(path, settings)
+    if pictures is None:
+        pictures = _drawn(manifest, split, photos, children, seed)
+        keep(path, pictures, settings)
+    return pictures
 
 
-def _drawn(
-    config: TrainUprightConfig, split: str, photos: int, children: int, seed: int
-) -> dict[str, Pictures]:
-    manifest = read_manifest(config.data)
+def _drawn(manifest: Manifest, split: str, photos: int, children: int, seed: int) -> dict[str, Pictures]:
     rows = manifest.frame[manifest.frame["split"] == split]
     young = rows[rows["kind"] == "cxr_paediatric"]
     young = young.sample(min(children, len(young)), random_state=0)
@@ -108,7 +113,9 @@ def _drawn(
     ground = [
         read_colour(manifest.root / path) for path in rows.loc[rows["kind"] == "nonxray_photo", "path"][:60]
     ]
-    stock = Stock(drawn_from(images), drawn_from(ground), drawn_from(ground))
+    around = drawn_from(ground, f"picture of other things (nonxray_photo) of split '{split}'")
+    chest = f"frontal chest ({', '.join(_CHESTS)}, cxr_paediatric) of split '{split}'"
+    stock = Stock(drawn_from(images, chest), around, around)
     order = np.random.default_rng(seed)
     taken = [
         photographed(stream(seed, "up", i), stock, images[int(order.integers(len(images)))], i)
@@ -118,5 +125,5 @@ def _drawn(
     return {
         "digital": np.stack([picture_of(image) for image in images]),
         "photo": np.stack(taken),
-        "other": np.stack([picture_of(read_grey(manifest.root / path)) for path in others]),
+        "other": np.array([picture_of(read_grey(manifest.root / path)) for path in others], np.uint8),
     }

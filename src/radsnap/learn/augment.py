@@ -10,27 +10,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from radsnap.errors import UsageError
-from radsnap.photo import apply_recipe, parse_chain, sample_recipe
+from radsnap.photo import apply_recipe, camera_sees, sample_recipe
 
 Picture = NDArray[np.uint8]
 # Labels and marks on x-rays are mostly grey, some are printed in colour.
 _COLOURED_BLOTS = 0.3
 # What films, light boxes and screens do to white: blue, cyan, green, violet, yellow. Not pink: that is skin.
 _CASTS = ((0.5, 0.8, 1), (0.75, 0.92, 1), (0.8, 1, 0.95), (0.62, 0.9, 0.85), (0.85, 0.78, 1), (1, 0.97, 0.8))
-# What only a camera in front of something does; a chain without any of it leaves a digital x-ray.
-_BY_CAMERA = {
-    *(
-        "screen",
-        "moire",
-        "stripes",
-        "place",
-        "tilt",
-        "reflection",
-        "glare_matte",
-        "glare_glossy",
-        "uneven_light",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -117,13 +103,6 @@ def photographed(picture: Picture, rng: Generator, recipes: tuple[tuple[str, flo
             )
         draw -= share
     return Varied(picture, "digital", np.eye(3))
-
-
-def camera_sees(recipe: str) -> str:
-    """Say what the camera of a recipe or chain saw: `screen`, `film`, or `digital` where there was no camera."""
-    if recipe.startswith("film"):
-        return "film"
-    return "screen" if _BY_CAMERA & {part.effect for part, _ in parse_chain(recipe, 1)} else "digital"
 
 
 def follow(mask: Picture, varied: Varied) -> Picture:

@@ -99,7 +99,7 @@ def contrasting(
     """Mean absolute difference of both restored views, plus a weight times InfoNCE between each and the other's key.
 
     batch: `image` and `other` (N, C, H, W), two views of the same pictures, and `place` (N,). Keys of all ranks
-    are compared with, so that a batch gives the same gradients however it is shared. The network is a `Taught`.
+    are compared with, so that ranks that share a batch look for the same among as many. The network is a `Taught`.
     """
     second_seed = int(stream(seed, "other view").integers(2**31))
 

@@ -16,6 +16,7 @@ from radsnap.errors import UsageError
 from radsnap.imaging import Radiograph, encode_jpeg, read_image, read_radiograph, to_photo
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.learn.corner_scenes import VIEWS, CornerScene, Stock, draw_scene, drawn_from, shrunk
+from radsnap.learn.kept import Arrays, keep, kept
 from radsnap.phantom import LIMBS, document, limb, sample_chest, scene
 from radsnap.seeds import stream
 
@@ -44,19 +45,19 @@ class Bank:
         decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
         return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
-    def save(self, path: Path) -> None:
-        """Write the bank as one file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, data=self.data, starts=self.starts, views=self.views, levels=self.levels,
-                 corners_px=self.corners_px)  # fmt: skip
+    def save(self, path: Path, settings: str = "") -> None:
+        """Write the bank as one file, whole or not at all, with the settings it was drawn by."""
+        arrays: Arrays = {"data": self.data, "starts": self.starts, "views": self.views,
+                          "levels": self.levels, "corners_px": self.corners_px}  # fmt: skip
+        keep(path, arrays, settings)
 
 
-def read_bank(path: Path) -> Bank:
-    """Read a bank. Raises UsageError when there is none."""
-    if not path.is_file():
+def read_bank(path: Path, settings: str = "") -> Bank:
+    """Read a bank. Raises UsageError when there is none, when it is broken, and when it was drawn by other settings."""
+    arrays = kept(path, settings)
+    if arrays is None:
         raise UsageError(f"no bank of photos at {path}; draw one first")
-    with np.load(path, allow_pickle=False) as stored:
-        return Bank(**{name: stored[name] for name in ("data", "starts", "views", "levels", "corners_px")})
+    return Bank(**arrays)
 
 
 def stock_of(
@@ -64,7 +65,8 @@ def stock_of(
 ) -> Stock:
     """Read what scenes of a split are made of: its x-rays, its pictures of other things, and phantoms.
 
-    xray_px: the x-rays' longer side; the simulation's photos have twice that.
+    xray_px: the x-rays' longer side; the simulation's photos have twice that. Raises ManifestError for a split without
+    x-rays, or with nothing to put around them, where too few phantoms are drawn instead.
     """
     mine = rows[rows["split"] == split]
     kinds = mine["kind"].astype(str)
@@ -79,7 +81,10 @@ def stock_of(
         for k in range(phantoms // 8)
         for draw in (scene, document)
     ]
-    return Stock(drawn_from(xrays), drawn_from(ground), drawn_from(ground + medical))
+    around = drawn_from(ground, f"picture of other things of split '{split}'")
+    return Stock(
+        drawn_from(xrays, f"x-ray of split '{split}'"), around, drawn_from(ground + medical, "picture")
+    )
 
 
 def _phantom(seed: int, name: str, key: int) -> ByteImage:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from radsnap.errors import ManifestError
 from radsnap.imaging.homography import corners_of, homography, project
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.photo.camera import distort
@@ -33,6 +34,8 @@ Draw = Callable[[Generator], ByteImage]
 # A photo that shows less than this share of something else is already cropped; up to twice as much
 # nobody can say, and no training asks.
 CROPPED_BELOW = 0.015
+# So many of the photos show no more than the recipes do.
+_AS_RECIPE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,8 @@ def take(
     rng: Generator, stock: Stock, picture: ByteImage, level: int, kind: Literal["screen", "film"]
 ) -> tuple[ByteImage, Corners]:
     """Photograph a picture (H, W) or (H, W, 3) in surroundings; gives the photo and the picture's corners."""
+    if rng.random() < _AS_RECIPE:
+        return _as_recipe(rng, picture, level, kind)
     shown = _screen_shown(rng, stock, picture) if kind == "screen" else _film_shown(rng, stock, picture)
     size = (picture.shape[0], picture.shape[1])
     canvas = Canvas(*size)
@@ -119,6 +124,16 @@ def take(
     if rng.random() < 0.6:
         photo, corners = _sent(rng, photo, corners, level)
     return photo, corners
+
+
+def _as_recipe(
+    rng: Generator, picture: ByteImage, level: int, kind: Literal["screen", "film"]
+) -> tuple[ByteImage, Corners]:
+    """Photograph a picture as `radsnap photograph` does: with the simulation's own window or box, room and pose."""
+    effect, size = EFFECTS[kind], (picture.shape[0], picture.shape[1])
+    params = effect.sample(rng, level, Canvas(*size))
+    corners = project(effect.moved(params, size), corners_of((size[1], size[0])))
+    return _sent(rng, effect.apply(picture, params), corners, level)
 
 
 def view_of(size: tuple[int, int], corners: Corners) -> View | None:
@@ -436,8 +451,11 @@ def shrunk(photo: ByteImage, corners: Corners, long_px: int) -> tuple[ByteImage,
     return np.asarray(cv2.resize(photo, size, interpolation=method), np.uint8), moved, matrix
 
 
-def drawn_from(pictures: Sequence[ByteImage]) -> Draw:
-    """Make a draw from a list of pictures."""
+def drawn_from(pictures: Sequence[ByteImage], what: str = "picture") -> Draw:
+    """Make a draw from a list of pictures. Raises ManifestError for an empty one, by what it should hold."""
     if not pictures:
-        raise ValueError("a stock needs at least one picture")
+        raise ManifestError(
+            f"scenes need at least one {what}; see the columns 'kind' and 'split', "
+            "or make the splits with 'radsnap data split'"
+        )
     return lambda rng: pictures[int(rng.integers(len(pictures)))]

@@ -22,7 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from radsnap.errors import TrainingError, UsageError
 from radsnap.learn import checkpoint
 from radsnap.learn.data import Batch, Example, batches
-from radsnap.learn.objectives import Objective
+from radsnap.learn.objectives import KNOWN, Objective
 from radsnap.learn.optimiser import Schedule, optimiser_of, set_rates
 from radsnap.learn.ranks import Ranks
 from radsnap.seeds import stream
@@ -70,16 +70,23 @@ def fit(
     Goes on where an interrupted run of the same folder and settings stopped, to the same result: the draws,
     the augmentation and dropout of a step depend on (seed, epoch, step) alone. about: whatever else must be the same
     (data, augmentation, start, input); another one is refused. A batch is shared by all ranks, of which the
-    first validates, tells and saves; a run goes on with any number of them.
+    first validates, tells and saves; a run goes on with any number of them. Raises UsageError for epochs shorter than a
+    batch, TrainingError when no epoch's figure is a number.
     """
+    steps = schedule.draws_per_epoch // schedule.batch_size
+    if not steps:
+        raise UsageError(
+            f"{schedule.draws_per_epoch} draws an epoch are fewer than a batch of {schedule.batch_size}; "
+            "give more --draws, or a smaller --batch-size"
+        )
     run = _Run(network, objective, schedule, folder, about, ranks)
     writer = SummaryWriter(str(folder / "tensorboard"), purge_step=run.step) if ranks.leads else None
-    steps = schedule.draws_per_epoch // schedule.batch_size
     saved = time.monotonic()
     while run.epoch < schedule.epochs and not run.has_stopped_rising():
         draws = epochs(run.epoch, steps * schedule.batch_size, run.place * schedule.batch_size)
         network.train()
         mine = ranks.share(draws, schedule.batch_size)
+        loss = math.nan  # of no step, where a run goes on after an epoch's last
         for batch in batches(mine, schedule.batch_size // ranks.world, schedule.workers, drop_last=True):
             loss = run.update(run.on_device(batch))
             if writer is not None:
@@ -97,6 +104,11 @@ def fit(
             tell(Step(run.epoch, schedule.epochs, run.step, steps * schedule.epochs, loss, figures))
     if writer is not None:
         writer.close()
+    if not run.best:
+        raise TrainingError(
+            f"no epoch can be chosen: the validation figure '{schedule.judged_by}' was never a number; "
+            "see whether the rows of split 'val' hold what it compares"
+        )
     return run.best
 
 
@@ -176,7 +188,7 @@ class _Run:
         """Add up the gradients of a batch, taken in `accumulate` parts; give its mean loss on this rank."""
         parts = self.schedule.accumulate
         total = 0.0
-        for number, part in enumerate(_parted(batch, parts)):
+        for number, part in enumerate(self._parts(batch)):
             waits = number + 1 < parts and isinstance(self.loss, DistributedDataParallel)
             with self.loss.no_sync() if waits else nullcontext():  # type: ignore[operator]
                 with torch.autocast(self.device.type, torch.bfloat16, self.schedule.precision == "bf16"):
@@ -187,6 +199,16 @@ class _Run:
                 loss.backward()
             total += value
         return total
+
+    def _parts(self, batch: Batch) -> list[Batch]:
+        """Cut a batch into its parts; each is told what a part knows on average, over those of all ranks."""
+        parts = _parted(batch, self.schedule.accumulate)
+        number = len(parts) * self.ranks.world
+        target = batch.get("target")
+        if number == 1 or target is None or target.ndim != 2:
+            return parts
+        known = self.ranks.total((~torch.isnan(target)).sum(dim=0).float()) / number
+        return [{**part, KNOWN: known} for part in parts]
 
     def _refuse(self, value: float, batch: Batch) -> None:
         kept = self.folder / "not-finite-batch.npz"

@@ -228,7 +228,10 @@ def _filling(
 
 
 def aliens(chance: Chance, may_be_itself: bool = False) -> Tensor:
-    """Which picture of the batch shows in each one (N,): along a random circle, so never the picture itself."""
+    """Which picture of the batch shows in each one (N,): along a random circle, so never the picture itself.
+
+    Where processes or parts share a batch, the circle is of each one's own pictures.
+    """
     draws = chance.uniform("alien", 1)[:, 0]
     if may_be_itself:
         return (draws * len(draws)).long()

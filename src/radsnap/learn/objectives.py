@@ -28,6 +28,8 @@ Batch = dict[str, Tensor]
 # Outputs' weights where they are present and where they are absent, (2, outputs).
 Weights = NDArray[np.float32]
 Objective = Callable[[nn.Module, Batch], Loss]
+# Where a batch is a part of a larger one: how many targets of each output (outputs,) a part knows on average.
+KNOWN = "known"
 
 
 class PooledNetwork(Protocol):
@@ -44,7 +46,8 @@ def heads_objective(
     """Binary cross-entropy for sigmoid heads, cross-entropy for softmax heads; unknown targets take no part.
 
     batch: `image` (N, channels, H, W), `target` (N, outputs) with NaN for unknown. Each head's loss is the mean over
-    its known targets, weighted where weights are given; the heads' losses add up.
+    its known targets, weighted where weights are given; the heads' losses add up. With `known` in the batch it is what
+    this part has in the mean over the whole batch: the parts' losses have that as their mean.
     """
     of_classes = None if weights is None else torch.from_numpy(weights)
 
@@ -56,7 +59,10 @@ def heads_objective(
         for head in heads:
             end = start + len(head.classes)
             scale = None if of_classes is None else of_classes[:, start:end].to(logits.device)
-            loss = _head_loss(head, logits[:, start:end], batch["target"][:, start:end], smoothing, scale)
+            target = batch["target"][:, start:end]
+            loss = _head_loss(head, logits[:, start:end], target, smoothing, scale)
+            if KNOWN in batch:
+                loss = loss * ((~torch.isnan(target)).sum() / batch[KNOWN][start:end].sum().clamp_min(1e-9))
             total = total + loss
             parts[head.name] = float(loss.detach())
             start = end
@@ -100,7 +106,7 @@ def probing(plain: Objective) -> Objective:
 def mixed_up(plain: Objective, alpha: float) -> Objective:
     """Mix each image and its target with another's, in shares drawn from Beta(alpha, alpha). Source: Zhang et al., 2018.
 
-    A target is known only where both are.
+    A target is known only where both are. Pairs are of one part of a batch, and so is the mean over what they know.
     """
 
     def objective(model: nn.Module, batch: Batch) -> Loss:
@@ -111,7 +117,8 @@ def mixed_up(plain: Objective, alpha: float) -> Objective:
             "image": torch.lerp(images[other], images, share),
             "target": torch.lerp(target[other], target, share),
         }
-        return plain(model, {**batch, **mixed})
+        unmixed = {name: value for name, value in batch.items() if name != KNOWN}  # a count of other targets
+        return plain(model, unmixed | mixed)
 
     return objective
 

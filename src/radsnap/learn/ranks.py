@@ -12,6 +12,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as distributed
 from torch import nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
@@ -62,6 +64,14 @@ class Ranks:
         distributed.all_gather(parts, values.contiguous())
         return torch.cat(parts)
 
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Add up the ranks' tensors, the same for all ranks; without a gradient."""
+        if self.world == 1:
+            return values
+        added = values.clone()
+        distributed.all_reduce(added)
+        return added
+
     def agree(self, value: T) -> T:
         """Give every rank what the leader has."""
         if self.world == 1:
@@ -84,7 +94,16 @@ def joined() -> Iterator[Ranks]:
     graphics = torch.cuda.is_available()
     if graphics:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if graphics else "gloo", timeout=_PATIENCE)
+    store, rank, world = next(rendezvous("env://", timeout=_PATIENCE))
+    # torchrun may keep its store when it starts ranks again: in it the addresses of those before them still stand
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    distributed.init_process_group(
+        "nccl" if graphics else "gloo",
+        store=PrefixStore(f"attempt {attempt}", store),
+        rank=rank,
+        world_size=world,
+        timeout=_PATIENCE,
+    )
     try:
         yield Ranks(distributed.get_rank(), world)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from radsnap.errors import ManifestError
 from radsnap.findings import known
 from radsnap.imaging import grey_level, read_image
 from radsnap.models.preprocess import resize
-from radsnap.tables import Manifest
+from radsnap.tables import Manifest, parse_boxes
 
 Mask = NDArray[np.uint8]
 # What shows as shadow inside the lungs, so that lung masks say where it can be.
@@ -31,11 +32,14 @@ class Regions:
     outputs: dict[int, NDArray[np.bool_]]
 
 
-def read_regions(manifest: Manifest, classes: tuple[str, ...], side_px: int) -> Regions:
+def read_regions(
+    manifest: Manifest, classes: tuple[str, ...], side_px: int, left_out: Collection[int] = ()
+) -> Regions:
     """Read boxes (`boxes_xywh`, in pixels of the file) and lung masks (`mask`) of a manifest.
 
     A row with boxes is guided by them, for the findings that they name; a row with a lung mask by that, for findings
-    that lie in the lungs. Raises ManifestError when the manifest has neither column.
+    that lie in the lungs. left_out: rows that guide nothing, since their picture cannot be read. Raises ManifestError
+    when the manifest has neither column, or boxes that are not written as such.
     """
     frame = manifest.frame
     if not {"mask", "boxes_xywh"} & set(frame.columns):
@@ -43,7 +47,7 @@ def read_regions(manifest: Manifest, classes: tuple[str, ...], side_px: int) -> 
             "guiding heat maps needs a column 'mask' or 'boxes_xywh', which the manifest does not have"
         )
     masks, outputs = {}, {}
-    for row in range(len(frame)):
+    for row in sorted(set(range(len(frame))) - set(left_out)):
         boxes = frame["boxes_xywh"].iloc[row] if "boxes_xywh" in frame.columns else ""
         lungs = frame["mask"].iloc[row] if "mask" in frame.columns else ""
         if boxes:
@@ -75,9 +79,7 @@ def _lungs(files: list[Path], side_px: int) -> Mask:
 def _boxes(text: str, size: tuple[int, int], side_px: int) -> tuple[Mask, set[str]]:
     mask, names = np.zeros((side_px, side_px), np.uint8), set()
     across, down = side_px / size[0], side_px / size[1]
-    for part in text.split(";"):
-        name, _, numbers = part.rpartition(":")
-        x, y, width, height = (float(number) for number in numbers.split(","))
+    for name, (x, y, width, height) in parse_boxes(text):
         mask[
             round(y * down) : round((y + height) * down), round(x * across) : round((x + width) * across)
         ] = 255

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from radsnap.errors import ManifestError
 from radsnap.jobs.progress import Progress, Report
@@ -59,6 +60,8 @@ def rows_of(
         )
     targets = task.targets(part)
     _refuse_blank(task, targets, split, config)
+    if split == "val" and config.stage == "findings":
+        _refuse_unjudged(targets, sources(part))
     margin = _MARGIN if split == "train" else 1.0
     pictures = Pictures(part, round(spec.size_px * margin), rgb=spec.pixels == "rgb")
     faults = pictures.check(lambda done, total: report(Progress(done, total, f"reading {split} images")))
@@ -73,7 +76,7 @@ def rows_of(
     regions = None
     if config.guide and split == "train":
         classes = tuple(name for head in task.heads for name in head.classes)
-        regions = read_regions(part, classes, pictures.side_px)
+        regions = read_regions(part, classes, pictures.side_px, pictures.unreadable)
     note = _Note(config.output / SKIPPED) if config.skip_unreadable else None
     if note is not None:
         for fault in faults:
@@ -107,11 +110,26 @@ def _refuse_blank(task: tasks.Task, targets: tasks.Targets, split: str, config: 
         raise ManifestError(
             f"column '{blank[0]}' has no label in any row of split '{split}'; fill it, or leave it out of --labels"
         )
-    if config.stage == "findings" and not ((targets == 1).any(axis=0) & (targets == 0).any(axis=0)).any():
+    if config.stage == "findings" and not _has_both(targets):
         raise ManifestError(
             f"no label has both present and absent among the {len(targets)} rows of split '{split}', so nothing can "
             "be learned or chosen; add rows, or make the splits again with 'radsnap data split'"
         )
+
+
+def _refuse_unjudged(targets: tasks.Targets, origins: pd.Series) -> None:
+    """Refuse validation rows of which no source holds both sides of a label: epochs are judged inside a source."""
+    if not any(_has_both(targets[origins == name]) for name in origins.unique()):
+        named = ", ".join(sorted(set(origins) - {""})) or "no name"
+        raise ManifestError(
+            f"no source of split 'val' ({named}) holds a label both present and absent, and epochs are judged inside a "
+            "source, since sources differ in more than their findings; add rows with the other side, or if the rows "
+            "are of one source after all, give them one 'kind'"
+        )
+
+
+def _has_both(targets: tasks.Targets) -> bool:
+    return bool(((targets == 1).any(axis=0) & (targets == 0).any(axis=0)).any())
 
 
 def labelled(task: tasks.Task, manifest: Manifest) -> Manifest:
