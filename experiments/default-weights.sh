@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains the default weights again: experiments/default-weights.sh DATA
 # DATA is a folder of the collection `gathered` (its manifest.csv lists the images, their sources and licences).
-# About three hours on two cores; interrupted, it goes on where it was.
+# About three hours on two cores, and two hours and a half of the processor for the networks that find and turn
+# an x-ray, beside drawing their photos. Interrupted, it goes on where it was; those two start anew with the photos drawn.
 set -euo pipefail
 data=$1 runs=${2:-runs}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
@@ -43,17 +44,22 @@ radsnap train lungs "${lungs[@]}" -o "$runs/lungs-4" --from "$runs/lungs-3/netwo
 radsnap train lungs "${lungs[@]}" -o "$runs/lungs" --from "$runs/lungs-4/network.safetensors" --epochs 6 --draws 4800 \
   --learning-rate 1.5e-3 --photo-share 0.15
 
+# The networks that find an x-ray in a photo (corners and borders) and say which way up it is.
+test -f "$runs/corners/borders.card.json" || radsnap train corners --data "$runs/gathered.csv" -o "$runs/corners"
+test -f "$runs/upright/upright.card.json" || radsnap train upright --data "$runs/gathered.csv" -o "$runs/upright"
+
 # Normal against pneumonia, children: starts from the shipped findings network.
 radsnap train findings --data "$runs/gathered.csv" --source cxr_paediatric -o "$runs/pneumonia-child" \
   --name pneumonia-child --from findings --labels Pneumonia --size 224 --epochs 4 --draws 1200 --batch-size 24 \
   --learning-rate 3e-4 --layer-decay 0.9 --class-weights balanced --augment strong --photo-augment screen-lite@0.2 \
   --photo-augment film-lite@0.2 --guide 0.3 --operating midpoint
 
-# What ships: the int8 networks, with the figures measured on the test rows in their cards.
+# What ships: the small networks (int8, or half precision), with the figures measured on the test rows in their cards.
 weights=src/radsnap/models/weights
-for stage in gate kind findings lungs pneumonia-child; do
+for stage in gate kind findings lungs pneumonia-child corners upright; do
   cp "$runs/$stage/$stage.onnx" "$runs/$stage/$stage.card.json" "$weights/"
 done
+cp "$runs/corners/borders.onnx" "$runs/corners/borders.card.json" "$weights/"
 radsnap evaluate gate "$runs/gathered.csv" --into-card
 radsnap evaluate kind "$runs/gathered.csv" --into-card
 radsnap evaluate findings "$runs/gathered.csv" --source cxr_nih --into-card
