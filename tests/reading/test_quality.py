@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from radsnap.flatten.judging import BARS
 from radsnap.imaging import Provenance
 from radsnap.reading import quality
+from radsnap.reading.lungs import SMALL_SHARE, Measures, lung_remarks
 
 
 def film(size: int = 600) -> np.ndarray:
@@ -63,3 +67,17 @@ def test_a_damaged_file_gets_a_remark_in_the_decoders_words() -> None:
     (remark,) = quality.file_remarks(Provenance("a.jpg", damage="Corrupt JPEG data: premature end"))
     assert remark.name == "damaged"
     assert "(Corrupt JPEG data: premature end)" in remark.sentence
+
+
+def test_the_page_names_every_remark() -> None:
+    page = (Path(__file__).parents[2] / "docs/diagnose.md").read_text()
+    listed = page[page.index("`quality` names are") :].partition("\n\n")[0]
+    whole = {name for grey in (0.0, 1.0) for name in names(np.full((100, 100), grey, np.float32), (100, 100))}
+    assert whole == {"small", "dark", "bright", "flat", "clipped", "blurred"}
+    lungs = [
+        remark.name
+        for share in (0.0, 0.9 * SMALL_SHARE)
+        for remark in lung_remarks(Measures(0, None, share, (), None, None, None, ("left",)))
+    ]
+    assert lungs == ["no lungs", "cut off", "far"]
+    assert [name for name in {*whole, *BARS, *lungs, "damaged"} if f"`{name}`" not in listed] == []

@@ -142,8 +142,8 @@ def _decades(doubt: float, count: int) -> float:
 
 
 # Fitted by bench/flatten_accuracy.py --fit on photos of the split val.
-_WEIGHTS = np.array([-1.32, -0.45, -0.36, -0.46, -0.64, -2.7, -1.14, -0.44, -1.81, -0.44])
-_BIAS = 4.41
+_WEIGHTS = np.array([-0.69, -0.15, -0.97, -0.7, -0.27, -2.3, -1.4, -0.73, -1.82, -0.14])
+_BIAS = 4.62
 
 
 def confidence(trail: Trail) -> float:

@@ -103,7 +103,7 @@ def score_manifest(
     An image that cannot be read becomes a fault, and the rest goes on. Batches of a journal are not run
     again. Rows of the domain `digital` are read as radiographs, others as photos. flatten: photos of the domains
     `screen` and `film` are straightened first, as `diagnose` does it; without a quad, or already cropped, they are
-    read as they are, and where the corners are not sure the logits of both are averaged.
+    read as they are.
     """
     ids = manifest.frame["image_id"].tolist()
     files, domains = paths(manifest), manifest.frame["domain"].tolist()
@@ -137,8 +137,7 @@ def predict(config: PredictConfig, report: Report = silent) -> Outcome:
         raise ManifestError(f"{config.manifest}: no rows; give a manifest of at least one image")
     start = time.perf_counter()
     if config.command:
-        if config.flatten:
-            raise UsageError("--flatten needs a model that radsnap runs; a command reads its files itself")
+        _refuse_what_a_command_ignores(config)
         predictions = ask_command(
             config.model, manifest, by=config.by, views=config.views, timeout_s=config.timeout_s
         )
@@ -170,6 +169,19 @@ def predict(config: PredictConfig, report: Report = silent) -> Outcome:
     return Outcome(len(predictions), len(manifest) - before, before, seconds, scores.faults, failures)
 
 
+def _refuse_what_a_command_ignores(config: PredictConfig) -> None:
+    ours = {
+        "--flatten": config.flatten,
+        "--average": config.average != "none",
+        "--scale": config.scale != "score",
+    }
+    for option, given in ours.items():
+        if given:
+            raise UsageError(
+                f"{option} needs a model that radsnap runs; a command reads its files and answers by itself"
+            )
+
+
 def to_scores(card: Card, logits: FloatArray) -> NDArray[np.float64]:
     """Turn logits (N, outputs) into scores in [0, 1], by the activation of each of the card's heads."""
     columns = [list(head_scores(card, row, head).values()) for row in logits for head in card.heads]
@@ -190,9 +202,9 @@ def _rows(number: int, batch_size: int, total: int) -> range:
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """What a network is shown of one image, (views, channels, size, size), and how a photo came to it."""
+    """What a network is shown of one image, (channels, size, size), and how a photo came to it."""
 
-    views: FloatArray
+    shown: FloatArray
     note: Note | None = None
 
 
@@ -221,22 +233,18 @@ def _input(file: Path, domain: str, spec: InputSpec, flatten: bool) -> _Shown | 
         image = read(file, at_least_px=max(_DECODE_AT_LEAST_PX, spec.size_px))
         if flatten and domain in _PHOTOS and isinstance(image, Photo):
             return _straightened(image, spec)
-        return _Shown(to_input(seen(image, spec), spec)[None])
+        return _Shown(to_input(seen(image, spec), spec))
     except ImageError as error:
         return error
 
 
 def _straightened(photo: Photo, spec: InputSpec) -> _Shown:
-    """Show a photo as the pipeline does: its straightened x-ray, or where that is not sure both, or itself."""
+    """Show a photo as the pipeline does: its straightened x-ray, or itself where none is found."""
     flat = flattened(photo)
     if flat is None:
-        return _Shown(to_input(seen(photo, spec), spec)[None], Note("as it is", None))
-    confidence = round(float(flat.quad.confidence), 6)
+        return _Shown(to_input(seen(photo, spec), spec), Note("as it is", None))
     straight = to_input(seen(flat.straight.radiograph, spec), spec)
-    if flat.quad.sure:
-        return _Shown(straight[None], Note("straightened", confidence))
-    whole = to_input(seen(photo, spec), spec)
-    return _Shown(np.stack([whole, straight]), Note("averaged", confidence))
+    return _Shown(straight, Note("straightened", round(float(flat.quad.confidence), 6)))
 
 
 def _run(
@@ -246,10 +254,8 @@ def _run(
     good = {one: got for one, got in zip(ids, inputs, strict=True) if not isinstance(got, ImageError)}
     logits = np.zeros((0, network.card.outputs), dtype=np.float32)
     if good:
-        views = np.concatenate([got.views for got in good.values()])
-        said = averaged(lambda view: network.run(view)["logits"], views, average)
-        ends = np.cumsum([len(got.views) for got in good.values()])[:-1]
-        logits = np.stack([part.mean(axis=0, dtype=np.float32) for part in np.split(said, ends)])
+        shown = np.stack([got.shown for got in good.values()])
+        logits = averaged(lambda view: network.run(view)["logits"], shown, average)
     notes = {one: got.note for one, got in good.items() if got.note is not None}
     return Batch(tuple(good), logits, faults, notes)
 

@@ -21,7 +21,7 @@ _SYNC_EVERY_S = 2.0
 
 
 class Note(NamedTuple):
-    """How a photo was read: `straightened`, `averaged` or `as it is`, and how sure its corners were, if any were found."""
+    """How a photo was read: `straightened` or `as it is`, and how sure its corners were, if any were found."""
 
     flatten: str
     confidence: float | None

@@ -87,7 +87,7 @@ class Outline:
     """Where an x-ray lies in a photo: its corners as shares of the photo's sides, and its own width over its height.
 
     The first corner is the upper left one of the x-ray put upright, the others follow clockwise. `sure` tells
-    whether it was found surely enough to be read straightened.
+    whether it was found surely: an unsure one is straightened for the findings, but not for gate and kind.
     """
 
     corners: tuple[tuple[float, float], ...]
@@ -107,7 +107,7 @@ class Diagnosis:
     `findings` is None when the chain stopped before them; `reason` then says why. `ok` is False when the
     file could not be read at all; `error` then says why. `cards` are those of the networks that ran, by
     stage; `ms` are milliseconds by stage. `heat_maps` is None unless asked for. `outline` is where an x-ray was found
-    in a photo, sure or not; `corners_px` are its corners, where it was sure and read straightened.
+    in a photo, and whether surely; `corners_px` are its corners in pixels of the file.
     """
 
     path: str | None

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from radsnap.flatten import Quad, Straight, find, quality, straighten
 from radsnap.flatten.quad import SIDES
 from radsnap.imaging import Photo, corners_of, project, resizing
-from radsnap.models.card import Card
 from radsnap.reading.diagnosis import Outline, Remark
 from radsnap.reading.heatmaps import HeatMaps, Place
 from radsnap.reading.lungs import Chest
-from radsnap.reading.stages import Runner
 
 FloatArray = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -71,16 +69,18 @@ class Flat:
         return tuple(Remark(m.name, m.sentence, m.value, m.threshold) for m in judged.missed)
 
 
-def too_cropped(chest: Chest, flat: Flat | None) -> str | None:
-    """Say why a photo's lungs are not read: it cuts too much of them off. None where it does not.
+def too_cropped(chest: Chest, flat: Flat) -> str | None:
+    """Say why a straightened x-ray's lungs are not read: the photo cuts too much of them off.
 
-    flat: the straightened x-ray, where that was read: only sides that the photo cut off count then.
+    None where it does not, or where nobody is sure which sides the photo cuts off.
     """
+    if not flat.quad.sure:
+        return None
     inside = chest.lungs > 0
     borders = {"top": inside[0], "right": inside[:, -1], "bottom": inside[-1], "left": inside[:, 0]}
-    open_sides = frozenset(borders) if flat is None else flat.open_sides
+    open_sides = flat.open_sides
     named = [side for side, border in borders.items() if side in open_sides and border.mean() > CROPPED_FROM]
-    if flat is not None and chest.reason is not None and not named:
+    if chest.reason is not None and not named:
         # half a chest ends in the middle, where no lung touches the border
         named = [side for side in ("right", "left") if side in open_sides]
     if not named:
@@ -94,28 +94,6 @@ def flattened(photo: Photo) -> Flat | None:
     if quad is None or quad.cropped_already:
         return None
     return Flat(photo, quad, straighten(photo, quad, _READ_AT_PX))
-
-
-@dataclass(frozen=True, eq=False)
-class Averaged:
-    """A network whose logits are the mean over its input and over other inputs (1, channels, size, size) of the same x-ray.
-
-    For photos whose quad is not sure: the photo as it is and straightened. Heat maps are those of the input.
-    """
-
-    network: Runner
-    others: tuple[FloatArray, ...]
-
-    @property
-    def card(self) -> Card:
-        """The network's card."""
-        return self.network.card
-
-    def run(self, images: FloatArray) -> dict[str, FloatArray]:
-        """Run the network on images (1, channels, size, size) and on the others."""
-        made = self.network.run(images)
-        logits = [made["logits"], *(self.network.run(other)["logits"] for other in self.others)]
-        return {**made, "logits": np.asarray(np.mean(logits, axis=0), np.float32)}
 
 
 def _size(photo: Photo) -> tuple[int, int]:

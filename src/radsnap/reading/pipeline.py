@@ -18,7 +18,7 @@ from radsnap.models.card import InputSpec
 from radsnap.models.preprocess import seen, to_input
 from radsnap.models.runtime import load
 from radsnap.reading.diagnosis import Diagnosis, Gate
-from radsnap.reading.flattening import Averaged, Flat, flattened, too_cropped
+from radsnap.reading.flattening import Flat, flattened, too_cropped
 from radsnap.reading.lungs import HEAD, Chest, in_diagnosis, read_lungs
 from radsnap.reading.quality import file_remarks, remarks
 from radsnap.reading.stages import Runner, findings_head, read_findings, read_gate, read_kind
@@ -85,48 +85,42 @@ class Pipeline:
         cards = {"gate": self.gate.card}
         with clock.lap("gate"):
             gate, domain = read_gate(self.gate, inputs.of(self.gate))
-        found = flat = self._flattened(image, gate, clock)
-        straight = (
-            None if flat is None else _Inputs(flat.straight.radiograph, flat.straight.radiograph.pixels)
-        )
-        doubtful = None
-        if flat is not None and straight is not None and flat.quad.sure:
-            inputs = straight
+        flat = self._flattened(image, gate, clock)
+        straight = inputs
+        if flat is not None:
+            straight = _Inputs(flat.straight.radiograph, flat.straight.radiograph.pixels)
+        # Whether this is an x-ray, and which, is asked of the whole photo where the cut may be wrong.
+        surely = straight if flat is not None and flat.quad.sure else inputs
+        if surely is not inputs:
             with clock.lap("gate"):
-                gate, _ = read_gate(self.gate, inputs.of(self.gate))
-        elif straight is not None:
-            flat, doubtful = None, straight
+                gate, _ = read_gate(self.gate, surely.of(self.gate))
         if not gate.passed:
             return None, Diagnosis(None, gate=gate, reason=_not_an_xray(gate), cards=cards)
         # A DICOM x-ray is the detector's own picture; a raster may be anything a camera saw.
         domain = "digital" if isinstance(image, Radiograph) else domain
         cards["kind"] = self.kind.card
         with clock.lap("kind"):
-            kind = read_kind(self.kind, inputs.of(self.kind))
+            kind = read_kind(self.kind, surely.of(self.kind))
+        inputs = straight
         chest = self._chest(kind.label, inputs, clock)
         with clock.lap("quality"):
             size_px = image.provenance.size_px or inputs.grey.shape[::-1]
             lungs = None if chest is None or flat is None else chest.mask(*inputs.grey.shape)
             quality = remarks(inputs.grey, size_px) if flat is None else flat.remarks(lungs)
             quality = (*file_remarks(image.provenance), *quality)
-        outline = None if found is None else found.outline
+        outline = None if flat is None else flat.outline
         so_far = Diagnosis(
             None, domain=domain, outline=outline, gate=gate, kind=kind, quality=quality, cards=cards
         )
         reader = self.readers.get(kind.label)
         if reader is None:
             return flat, replace(so_far, reason=_not_read(kind.label))
-        cropped = (
-            None
-            if chest is None or flat is None or isinstance(image, Radiograph)
-            else too_cropped(chest, flat)
-        )
+        cropped = None if chest is None or flat is None else too_cropped(chest, flat)
         if cropped is not None:
             return flat, self._with_lungs(replace(so_far, reason=cropped), chest, inputs, clock)
         cards["findings"] = reader.card
         with clock.lap("findings"):
-            asked = reader if doubtful is None else Averaged(reader, (doubtful.of(reader)[None],))
-            findings, maps = read_findings(asked, inputs.of(reader), domain, heat_maps)
+            findings, maps = read_findings(reader, inputs.of(reader), domain, heat_maps)
         read = replace(so_far, findings=findings, heat_maps=maps)
         return flat, self._with_lungs(read, chest, inputs, clock)
 
