@@ -96,7 +96,8 @@ class Client:
     """Speaks to one server. A server beyond this machine asks for a token: see `sign_in`.
 
     A busy server (429, 503) is asked again for `patience_s` seconds. Every method raises Refused for an
-    answer that is an error, and RadsnapError when the server cannot be reached.
+    answer that is an error or another address, and RadsnapError when the server cannot be reached or is no
+    radsnap. `verify` may name a certificate, PEM; raises UsageError where it cannot be read.
     """
 
     def __init__(
@@ -114,7 +115,12 @@ class Client:
         if isinstance(verify, str):
             import ssl
 
-            trust = ssl.create_default_context(cafile=verify)
+            try:
+                trust = ssl.create_default_context(cafile=verify)
+            except OSError as error:
+                raise UsageError(
+                    f"{verify} cannot be trusted ({error.strerror}); name a certificate, PEM"
+                ) from error
         self._http = self._httpx.Client(base_url=url, headers=sent, timeout=timeout_s, verify=trust)
         self._patience_s = patience_s
 
@@ -210,7 +216,13 @@ class Client:
         self.close()
 
     def _json(self, method: str, path: str, **sent: Any) -> Any:
-        return self._ask(method, path, **sent).json()
+        answer = self._ask(method, path, **sent)
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise RadsnapError(
+                f"the server at {self._http.base_url} answered with no JSON; is the address radsnap's?"
+            ) from error
 
     def _content(self, path: str) -> bytes:
         return bytes(self._ask("GET", path).content)
@@ -224,7 +236,7 @@ class Client:
                 raise RadsnapError(
                     f"the server at {self._http.base_url} cannot be reached ({type(error).__name__}); is it running?"
                 ) from error
-            if answer.status_code < 400:
+            if answer.is_success:
                 return answer
             wait = _wait_s(answer)
             # only what was refused unread is sent again
@@ -252,11 +264,12 @@ def _refused(answer: Any) -> Refused:
         error = answer.json()["error"]
         return Refused(answer.status_code, error["code"], error["message"], error["what_to_do"])
     except (ValueError, LookupError, TypeError):  # a proxy's own page
+        elsewhere = answer.headers.get("Location")
         return Refused(
             answer.status_code,
             "unknown",
             f"the server answered {answer.status_code}",
-            "is the address radsnap's?",
+            f"it is at {elsewhere}" if elsewhere else "is the address radsnap's?",
         )
 
 

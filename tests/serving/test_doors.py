@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -135,6 +136,51 @@ def test_slow_bodies_and_slow_headers_are_cut_off(monkeypatch: pytest.MonkeyPatc
         assert talk(where, b"POST /a HTTP/1.1\r\nHost:") == b""
 
 
+def answered(line: socket.socket, request: bytes) -> bytes:
+    """Send a request, and give its answer to the end of the echo's body."""
+    line.sendall(request)
+    said = b""
+    while not said.endswith(b"}"):
+        chunk = line.recv(65536)
+        assert chunk, said
+        said += chunk
+    return said
+
+
+def trickle(line: socket.socket, for_s: float) -> None:
+    ends = time.monotonic() + for_s
+    while time.monotonic() < ends:
+        line.sendall(b"T")
+        time.sleep(0.1)
+
+
+WHOLE = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_slow_headers_of_a_later_request_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_HEADERS_WITHIN_S", 0.5)
+    with served(app()) as where, socket.create_connection(where, timeout=5) as line:
+        for _ in range(3):
+            assert answered(line, WHOLE).startswith(b"HTTP/1.1 200")
+            time.sleep(0.6)  # between requests a connection may rest longer than headers may take
+        assert answered(line, WHOLE + b"GET / HT").startswith(b"HTTP/1.1 200")
+        with pytest.raises(OSError, match=r"Broken pipe|reset"):
+            trickle(line, for_s=5)  # letters that trickle in buy no time
+
+
+def test_the_rest_of_a_body_that_was_answered_early_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "_REST_WITHIN_S", 0.5)
+    with served(app()) as where, socket.create_connection(where, timeout=5) as line:
+        line.sendall(b"DELETE /a HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n")
+        assert b" 405 " in line.recv(65536).splitlines()[0]
+        line.sendall(b"a")
+        line.settimeout(5)
+        while line.recv(65536):
+            pass
+
+
 def test_a_bound_of_its_own_for_a_path() -> None:
     guarded = app(Middleware(limits.BodyLimit, max_bytes=10, paths={"/large": 1000}))
     with TestClient(guarded) as client:
@@ -164,6 +210,26 @@ def test_buckets_fill_with_time_and_stay_few() -> None:
     for at in range(100):
         buckets.take(str(at))
     assert len(buckets._levels) == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("fe80::aa11:1:2:3", "fe80::bb22:1:2:3", True),
+        ("2001:db8:0:1::5", "2001:db8:0:1:ffff::", True),
+        ("2001:db8::5", "2001:0DB8:0:0:1::", True),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("2001:db8:0:1::5", "2001:db8:0:2::5", False),
+        ("::1", "0:0:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("unix:", "unix:", True),
+    ],
+)
+def test_addresses_of_one_household_are_one(one: str, other: str, same: bool) -> None:
+    first, second = (limits.address({"client": (host, 1)}) for host in (one, other))
+    assert (first == second) is same
 
 
 def test_answers_carry_the_headers_that_bind_a_browser() -> None:
@@ -225,6 +291,26 @@ def test_an_upload_is_known_by_its_bytes_and_never_by_its_name(tmp_path: Path) -
             ),
         ):
             assert refused.status_code == 422, refused.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_a_form_lies_in_the_given_folder_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[Any] = []
+    original = tempfile.TemporaryFile
+
+    def known(*given: Any, **options: Any) -> Any:
+        places.append(options.get("dir"))
+        return original(*given, **options)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", known)  # what a spooled file becomes when it grows
+    application = app()
+    application.state.folder = tmp_path
+    with TestClient(application) as client:
+        answer = client.post("/take", files={"file": ("a", JPEG + bytes(2_000_000))})
+    assert answer.status_code == 422  # it is over the bound of a file
+    assert places == [str(tmp_path)]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -128,9 +128,15 @@ def client(make_settings: MakeSettings) -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="module")
-def closed(make_settings: MakeSettings) -> Iterator[TestClient]:
-    """A server with two readers, ana and ben. Sign in with `sign_in`."""
-    with running(make_settings(codes=CODES, sign_ins_a_minute=6000)) as client:
+def database() -> str | None:
+    """Where `closed` keeps its rows; SQLite unless a test file says otherwise."""
+    return None
+
+
+@pytest.fixture(scope="module")
+def closed(make_settings: MakeSettings, database: str | None) -> Iterator[TestClient]:
+    """A server with three readers, ana, ben and cora. Sign in with `sign_in`."""
+    with running(make_settings(codes=CODES, sign_ins_a_minute=6000, database=database)) as client:
         yield client
 
 

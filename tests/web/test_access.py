@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 from tests.web.conftest import CHEST, CODES, MakeSettings, case_of, sign_in
 
+from radsnap.serving import tokens
 from radsnap.serving.tokens import Signer
 from radsnap.web.access import Door
 from radsnap.web.app import create_app
 from radsnap.web.settings import Settings
 from radsnap.web.storage.database import open_database
 from radsnap.web.storage.people import People
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str | None:
+    """Both databases: what is asked here goes through to the rows."""
+    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres"))
 
 
 def browser(server: TestClient) -> TestClient:
@@ -149,6 +157,57 @@ def test_a_code_opens_for_its_reader_only(closed: TestClient) -> None:
         assert "set-cookie" not in answer.headers
     named_by_code = stranger.post("/api/v1/session", json={"code": CODES["cora"]})
     assert named_by_code.json()["user"] == "cora"
+
+
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        ("/api/v1/session", {"json": {"name": "an\0a", "code": CODES["ana"]}}),
+        ("/api/v1/tokens", {"json": {"name": "an\0a", "code": CODES["ana"]}}),
+        ("/api/v1/tokens", {"json": {"name": "ana", "code": CODES["ana"], "label": "\0"}}),
+        ("/login", {"data": {"name": "an\0a", "code": CODES["ana"]}}),
+    ],
+)
+def test_a_nul_opens_nothing_and_breaks_nothing(closed: TestClient, path: str, given: dict[str, Any]) -> None:
+    answer = browser(closed).post(path, **given)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/api/v1/cases?query=%00", 422, "invalid_request"),
+        ("/api/v1/cases?finding=a%00", 422, "invalid_request"),
+        ("/api/v1/cases?cursor=MSAA", 422, "wrong_cursor"),  # "1 \0"
+        ("/api/v1/cases?cursor=%00", 422, "wrong_cursor"),
+        ("/cases?query=%00", 422, "invalid_request"),
+        ("/cases?finding=%00", 422, "invalid_request"),
+        ("/cases?word=%00", 422, "invalid_request"),
+        ("/cases?verdict=%00", 422, "invalid_request"),
+        ("/cases?cursor=MSAA", 422, "wrong_cursor"),
+        ("/cases/%00", 404, "no_case"),
+        ("/compare?left=%00&right=%00", 404, "no_case"),
+    ],
+)
+def test_a_nul_finds_nothing_and_breaks_nothing(
+    closed: TestClient, path: str, status: int, code: str
+) -> None:
+    answer = sign_in(closed, "ana").get(path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_an_unknown_name_costs_what_a_wrong_code_costs(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = People(open_database(make_settings().database_url))
+    people.set_codes(CODES)
+    hashed: list[str] = []
+    scrypt = tokens._scrypt
+    monkeypatch.setattr(tokens, "_scrypt", lambda code, salt: hashed.append(code) or scrypt(code, salt))
+    for name in ("ana", "nobody", "local"):
+        assert people.enter(name, "a wrong code") is None
+    people.engine.dispose()
+    assert len(hashed) == 3
 
 
 def test_cookies_are_kept_from_scripts_and_other_sites(make_settings: MakeSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from httpx import Response
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 from tests.web.conftest import (
     CHEST,
@@ -27,6 +29,7 @@ from tests.web.conftest import (
     wait_ready,
 )  # fmt: skip
 
+from radsnap.web import app as web_app
 from radsnap.web import schemas
 from radsnap.web.app import create_app
 from radsnap.web.storage import tables
@@ -303,6 +306,15 @@ def test_it_tells_how_it_does_and_what_it_is(client: TestClient) -> None:
     assert case_id not in text
 
 
+def test_words_that_are_no_methods_make_no_new_figures(client: TestClient) -> None:
+    words = ("BREW", "X" * 100, "PROPFIND")
+    for word in words:
+        assert client.request(word, "/health").status_code == 405
+    text = client.get("/metrics").text
+    assert 'method="other",route="/health",status="405"} 3.0' in text
+    assert not any(word in text for word in words)
+
+
 def test_a_full_queue_is_said_at_once_and_the_rest_answers_on(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +342,28 @@ def test_a_reading_that_takes_too_long_ends(client: TestClient, monkeypatch: pyt
     assert list((client.app.state.settings.data / "incoming").iterdir()) == []  # type: ignore[attr-defined]
     monkeypatch.undo()
     wait_ready(client)
+
+
+def test_what_fails_once_does_not_end_the_deleting_of_old_cases(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    swept = threading.Event()
+    failures = iter([OSError("no disk under Jane Doe"), OperationalError("", {}, Exception("away"))])
+
+    def delete_older(cases: Cases, than_us: int) -> int:
+        for failure in failures:
+            raise failure
+        swept.set()
+        return 0
+
+    monkeypatch.setattr(Cases, "delete_older", delete_older)
+    monkeypatch.setattr(web_app, "_SWEEP_EVERY_S", 0.05)
+    with TestClient(create_app(make_settings(retention_days=1))):
+        assert swept.wait(20)
+    said = [record.getMessage() for record in caplog.records if record.name == "radsnap.web"]
+    assert said == [
+        f"cases older than 1 days could not be deleted: {kind}" for kind in ("OSError", "OperationalError")
+    ]
 
 
 def test_cases_outlive_the_server_and_not_their_time(make_settings: MakeSettings) -> None:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import random
 import sqlite3
+import tracemalloc
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -13,8 +19,12 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from starlette.testclient import TestClient
 from tests.web.conftest import CHEST
 
+from radsnap.web.exports import EXPORTS, Exported
+
 pytest.importorskip("dicomweb_client")
 pytest.importorskip("highdicom")
+
+SOAK = int(os.environ.get("RADSNAP_SOAK", "1"))
 
 
 def instance(
@@ -101,15 +111,30 @@ def packed(file: FileDataset) -> bytes:
     return data.getvalue()
 
 
+RESULTS = 'multipart/related; type="application/dicom"'
+
+
+def results(answer: Any) -> tuple[list[pydicom.Dataset], pydicom.Dataset | None]:
+    """The result objects of an answer, and what it tells of the instances."""
+    boundary = answer.headers["Content-Type"].split('boundary="')[1][:-1].encode()
+    objects, told = [], None
+    for piece in answer.content.split(b"--" + boundary)[1:-1]:
+        head, _, body = piece.partition(b"\r\n\r\n")
+        if b"application/dicom+json" in head:
+            told = pydicom.Dataset.from_json(body.decode())
+        else:
+            objects.append(pydicom.dcmread(io.BytesIO(body)))
+    return objects, told
+
+
+def count(client: TestClient) -> int:
+    return len(client.get("/api/v1/cases?limit=100").json()["cases"])
+
+
 def test_result_objects_in_the_answer_belong_to_the_study_and_nothing_of_it_is_kept(
     client: TestClient,
 ) -> None:
-    answer = send(
-        client, packed(instance(study="1.2.9")), Accept='multipart/related; type="application/dicom"'
-    )
-    boundary = answer.headers["Content-Type"].split('boundary="')[1][:-1].encode()  # type: ignore[attr-defined]
-    pieces = answer.content.split(b"--" + boundary)[1:-1]  # type: ignore[attr-defined]
-    objects = [pydicom.dcmread(io.BytesIO(piece.partition(b"\r\n\r\n")[2])) for piece in pieces]
+    objects, _ = results(send(client, packed(instance(study="1.2.9")), Accept=RESULTS))
     assert [one.Modality for one in objects] == ["OT", "SR"]
     for one in objects:
         assert (one.StudyInstanceUID, str(one.PatientName), one.PatientID) == ("1.2.9", "DOE^JANE", "P-77")
@@ -133,6 +158,112 @@ def test_what_is_no_xray_of_the_study_fails_by_itself(client: TestClient) -> Non
     assert reasons == [("1.2.3.4.7", 0xC000), (None, 0xC000), (None, 0xC000)]
     other = send(client, packed(instance()), path="/1.2.4")
     assert other.status_code == 409  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("good", "odd", "keyword"),
+    [
+        (b"19600102", b"1960    ", "PatientBirthDate"),
+        (b"19990203", b"19990230", "StudyDate"),
+        (b"101112.0", b"10:11:12", "StudyTime"),
+        (b"101112.0", b"251112.0", "StudyTime"),
+    ],
+)
+def test_a_date_that_is_none_is_left_out_of_the_result_objects(
+    client: TestClient, caplog: pytest.LogCaptureFixture, good: bytes, odd: bytes, keyword: str
+) -> None:
+    file = instance(study="1.2.10")
+    file.StudyDate, file.StudyTime = "19990203", "101112.0"
+    data = packed(file)
+    assert data.count(good) == 1
+    before = count(client)
+    answer: Any = send(client, data.replace(good, odd), Accept=RESULTS)
+    assert (answer.status_code, count(client)) == (200, before + 1)
+    objects, _ = results(answer)
+    assert len(objects) == 2
+    for one in objects:
+        assert str(one.get(keyword)) != odd.decode().strip()
+        assert (one.PatientID, one.StudyInstanceUID) == ("P-77", "1.2.10")
+    assert odd.decode().strip() not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name", ["王^小东", "Παπαδοπούλου^Ελένη", "قباني^لنزار", "Müller^Jürgen", "DOE^JANE"]
+)
+def test_names_in_any_script_come_back_as_they_were(client: TestClient, name: str) -> None:
+    file = instance()
+    file.SpecificCharacterSet, file.PatientName = "ISO_IR 192", name
+    objects, _ = results(send(client, packed(file), Accept=RESULTS))
+    assert [str(one.PatientName) for one in objects] == [name, name]
+
+
+def test_an_answer_of_result_objects_tells_what_failed(client: TestClient) -> None:
+    parts = [packed(instance(study=study, modality=kind)) for study, kind in (("1.2.5", "DX"), ("1.2.5", "CT"), ("1.2.6", "DX"))]  # fmt: skip
+    answer: Any = send(client, *parts, path="/1.2.5", Accept=RESULTS)
+    assert answer.status_code == 202
+    objects, told = results(answer)
+    assert [one.Modality for one in objects] == ["OT", "SR"]
+    assert told is not None
+    assert [item.ReferencedSOPInstanceUID for item in told.ReferencedSOPSequence] == ["1.2.5.4.1"]
+    reasons = [(item.ReferencedSOPInstanceUID, item.FailureReason) for item in told.FailedSOPSequence]
+    assert reasons == [("1.2.5.4.1", 0xC000), ("1.2.6.4.1", 0xC000)]
+
+
+def test_an_instance_without_result_objects_leaves_no_case_and_no_name(
+    client: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(given: Exported) -> bytes:
+        raise ValueError(f"Unable to convert '{given.subject.patient_name}'")
+
+    monkeypatch.setitem(EXPORTS, "sr.dcm", replace(EXPORTS["sr.dcm"], make=fails))
+    before = count(client)
+    answer: Any = send(client, packed(instance()), Accept=RESULTS)
+    told = pydicom.Dataset.from_json(answer.json())
+    assert (answer.status_code, told.FailedSOPSequence[0].FailureReason) == (409, 0x0110)
+    assert count(client) == before
+    assert "ValueError" in caplog.text
+    assert "DOE" not in caplog.text
+
+
+def test_no_mutated_instance_makes_the_answer_fail(client: TestClient) -> None:
+    file = instance()
+    file.StudyDate, file.StudyTime, file.SpecificCharacterSet = "19990203", "101112.0", "ISO_IR 100"
+    whole, rng = packed(file), random.Random(7)
+    statuses: set[int] = set()
+    for _ in range(20 * SOAK):
+        body = bytearray(whole)
+        for _ in range(rng.randint(1, 6)):
+            body[rng.randrange(132, len(body) - 4096)] = rng.choice(
+                (0, 32, 92, 127, 128, 255, rng.randrange(256))
+            )
+        before = count(client)
+        answer: Any = send(client, bytes(body), Accept=RESULTS)
+        statuses.add(answer.status_code)
+        kept = count(client)
+        assert kept - before == (answer.status_code == 200)
+        for case in client.get("/api/v1/cases").json()["cases"]:
+            client.delete(f"/api/v1/cases/{case['id']}")
+    assert statuses == {200, 409}
+
+
+def test_a_deflated_bomb_is_refused_within_the_bound(client: TestClient) -> None:
+    file = instance()
+    file.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    head = packed(file)
+    head = head[: 144 + int.from_bytes(head[140:144], "little")]
+    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    element = b"\x09\0\x10\x10OB\0\0" + (400_000_000).to_bytes(4, "little")
+    bomb = head + packer.compress(element)
+    bomb += b"".join(packer.compress(bytes(1_000_000)) for _ in range(400)) + packer.flush()
+    tracemalloc.start()
+    try:
+        answer: Any = send(client, bomb)
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    told = pydicom.Dataset.from_json(answer.json())
+    assert (answer.status_code, told.FailedSOPSequence[0].FailureReason) == (409, 0xC000)
+    assert held < 200_000_000
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -147,6 +148,44 @@ def test_the_client_signs_in_and_says_what_is_wrong(closed_url: str, tmp_path: P
         pytest.raises(RadsnapError, match="is it running"),
     ):
         nobody.case("x")
+
+
+@contextlib.contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """Something at an address that gives this one answer to whoever asks."""
+    with listen("127.0.0.1", 0) as port:
+
+        def once() -> None:
+            line, _ = port.accept()
+            with line:
+                line.recv(10_000)
+                line.sendall(answer)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        yield f"http://127.0.0.1:{port.getsockname()[1]}"
+        thread.join(20)
+
+
+def test_the_client_says_what_is_wrong_with_an_address_that_is_not_radsnaps(tmp_path: Path) -> None:
+    moved = b"HTTP/1.1 301 Moved\r\nLocation: https://xray.example/\r\nContent-Length: 0\r\n\r\n"
+    with (
+        answering(moved) as url,
+        radsnap.Client(url) as client,
+        pytest.raises(Refused, match=r"^the server answered 301; it is at https://xray\.example/$"),
+    ):
+        client.case("0" * 32)
+    page = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>"
+    with (
+        answering(page) as url,
+        radsnap.Client(url) as client,
+        pytest.raises(RadsnapError, match="answered with no JSON; is the address radsnap's"),
+    ):
+        client.case("0" * 32)
+    (tmp_path / "no.pem").write_text("no certificate")
+    for name in ("none.pem", "no.pem"):
+        with pytest.raises(UsageError, match=rf"{name} cannot be trusted \(.*\); name a certificate, PEM"):
+            radsnap.Client("https://127.0.0.1", verify=str(tmp_path / name))
 
 
 def test_the_client_imports_nothing_heavy() -> None:

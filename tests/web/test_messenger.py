@@ -534,6 +534,9 @@ def test_the_server_reads_a_message_and_keeps_it_for_its_reader(
         deliver(client, payload(photo()))
         (case,) = client.get("/api/v1/cases").json()["cases"]
         assert list((settings.data / "incoming").iterdir()) == []
+        about = client.get("/about").text
+        assert "A photo sent by messenger (whatsapp), and its answer, pass through that service." in about
+        assert "no third parties" not in about
     assert service.texts()[0].startswith("X-ray: frontal chest")
     assert case["kind"] == "chest_frontal"
 

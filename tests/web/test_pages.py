@@ -81,6 +81,12 @@ def test_names_in_cards_and_queries_are_text_and_never_markup(client: TestClient
     assert "No case fits" in listed
 
 
+def test_a_server_without_messenger_says_that_nothing_is_sent(client: TestClient) -> None:
+    about = page(client, "/about")
+    assert "nowhere else. Nothing is sent to anybody.</p>" in about
+    assert "no third parties" in about
+
+
 def test_no_page_holds_a_script_a_style_or_a_handler_of_its_own(client: TestClient) -> None:
     case_id = case_of(client)
     paths = [

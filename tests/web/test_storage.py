@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +35,8 @@ def cases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cases]:
     engine = open_database(url)
     with engine.begin() as connection:
         for table in reversed(tables.METADATA.sorted_tables):
-            connection.execute(table.delete())
+            if table is not tables.identity:
+                connection.execute(table.delete())
     yield Cases(engine, open_pictures(None, tmp_path / "pictures"))
     engine.dispose()
 
@@ -100,6 +107,46 @@ def test_a_check_removes_leftovers_and_names_what_is_broken(cases: Cases, tmp_pa
     assert set(cases.pictures.cases()) == {whole, changed, lost}
 
 
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("images", ["{}/pictures", "file://{}/bucket"])
+def test_pictures_of_another_database_are_left_alone(tmp_path: Path, marked: bool, images: str) -> None:
+    pytest.importorskip("fsspec")
+    url = f"sqlite:///{tmp_path / 'right.db'}"
+    right = Settings(data=tmp_path, database=url, images=images.format(tmp_path))
+    engine = open_database(right.database_url)
+    cases = Cases(engine, open_pictures(right.images, tmp_path))
+    user = People(engine).user("ana")
+    kept = {cases.add(user.id, a_reading(tmp_path)) for _ in range(3)}
+    engine.dispose()
+    if marked:
+        assert checking.check(right).cases == 3
+    wrong = right.model_copy(update={"database": None})
+    for looked_over in (wrong, wrong):  # the empty one that the first has made is none of theirs either
+        with pytest.raises(UsageError, match="the pictures belong to the cases of another database; name it"):
+            checking.check(looked_over)
+    assert set(cases.pictures.cases()) == kept
+    found = checking.check(right)
+    assert (found.cases, found.removed, found.broken) == (3, (), ())
+
+
+def test_a_marked_store_without_cases_is_still_cleared_of_leftovers(cases: Cases, tmp_path: Path) -> None:
+    assert cases.check().removed == ()
+    orphan = tmp_path / "stray"
+    orphan.write_bytes(CHEST)
+    cases.pictures.put("f" * 32, "0" * 64 + ".jpg", orphan)
+    assert cases.check().removed == ("f" * 32,)
+
+
+def test_an_id_or_cursor_that_is_none_finds_nothing(cases: Cases, tmp_path: Path) -> None:
+    user = People(cases.engine).user("ana")
+    case_id = cases.add(user.id, a_reading(tmp_path))
+    for wrong in ("\0", case_id[:-1] + "\0", case_id + "0", case_id.upper(), ""):
+        assert cases.get(user.id, wrong) is None
+        cursor = base64.urlsafe_b64encode(f"{now_us()} {wrong}".encode()).decode().rstrip("=")
+        with pytest.raises(UsageError, match="this cursor is none of ours"):
+            cases.search(user.id, Query(), cursor=cursor)
+
+
 def test_old_cases_go_and_the_rest_stays(cases: Cases, tmp_path: Path) -> None:
     user = People(cases.engine).user("ana")
     old = [cases.add(user.id, a_reading(tmp_path)) for _ in range(3)]
@@ -108,6 +155,26 @@ def test_old_cases_go_and_the_rest_stays(cases: Cases, tmp_path: Path) -> None:
     assert cases.delete_older(between) == 3
     assert list(cases.pictures.cases()) == [new]
     assert all(cases.get(user.id, case_id) is None for case_id in old)
+
+
+def test_files_that_cannot_be_deleted_now_keep_no_other_old_case(
+    cases: Cases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases.claim()
+    user = People(cases.engine).user("ana")
+    for _ in range(3):
+        cases.add(user.id, a_reading(tmp_path))
+    with monkeypatch.context() as broken:
+        broken.setattr(shutil, "rmtree", _no_disk)
+        with pytest.raises(OSError, match="no disk"):
+            cases.delete_older(now_us())
+    assert cases.delete_older(now_us()) == 2
+    assert len(list(cases.pictures.cases())) == 1
+    assert len(cases.check().removed) == 1
+
+
+def _no_disk(*_: object) -> None:
+    raise OSError("no disk")
 
 
 def test_pictures_are_kept_on_fsspec_too(tmp_path: Path) -> None:
@@ -141,6 +208,7 @@ def test_wrong_databases_are_refused_with_the_reason(tmp_path: Path) -> None:
         ("no url", "is none"),
         (f"sqlite:///{tmp_path}/none/a.db", "cannot be opened"),
         ("postgresql+psycopg://u:secret@127.0.0.1:1/x", "cannot be opened"),
+        (f"sqlite:///{__file__}", r"cannot be opened \(file is not a database\)"),
     ):
         with pytest.raises(UsageError, match=words) as told:
             open_database(url)
@@ -154,6 +222,22 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     engine.dispose()
     with pytest.raises(UsageError, match="made by a newer radsnap"):
         open_database(f"sqlite:///{tmp_path / 'a.db'}")
+
+
+def test_a_first_start_killed_half_way_can_be_tried_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    code = (
+        "import os, signal, alembic.op, sys\n"
+        "from radsnap.web.storage.database import open_database\n"
+        "alembic.op.create_index = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "open_database(sys.argv[1])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([sys.executable, "-c", code, url], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    engine = open_database(url)
+    assert People(engine).user("ana").name == "ana"
+    engine.dispose()
 
 
 def test_a_folder_serves_one_server_and_no_check_beside_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import math
 import threading
 import time
@@ -48,7 +49,7 @@ class BodyLimit:
 
     A body that is announced too large is refused unread (413); one without Content-Length when it has
     grown too large; a slow one with 408. Behind it the application sees the client as gone.
-    `exempt` names paths by their start with a bound of their own.
+    `paths` names paths by their start with a bound of their own.
     """
 
     def __init__(
@@ -149,7 +150,13 @@ def address(scope: Scope) -> str:
     """Give the address a request came from; IPv6 by its /64, the least that one household owns."""
     client = scope.get("client")
     host = str(client[0]) if client else ""
-    return ":".join(host.split(":")[:4]) if ":" in host and "." not in host else host
+    try:
+        known = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:  # a proxy may name anything
+        return host
+    if isinstance(known, ipaddress.IPv4Address):
+        return str(known)
+    return str(known.ipv4_mapped or ipaddress.IPv6Network((known, 64), strict=False))
 
 
 def too_many(retry_after_s: float) -> Response:

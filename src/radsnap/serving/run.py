@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,6 +20,7 @@ from radsnap.serving.certificate import Certificate
 
 LOG = logging.getLogger("radsnap.serving")
 _HEADERS_WITHIN_S = 15.0
+_REST_WITHIN_S = 300.0  # of a body that was answered before its end; limits.BodyLimit bounds the others
 
 
 def _path(scope: Scope) -> str:
@@ -65,21 +67,44 @@ class AccessLog(Timed):
 
 
 class _Impatient(H11Protocol):
-    """Closes a connection that does not get to the end of its request's headers."""
+    """Closes a connection that does not get to the end of a request's headers, be it its first or a later one.
+
+    The time of a later one starts with its first byte: until then uvicorn's own, for idle connections, runs.
+    """
+
+    _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        loop = asyncio.get_running_loop()
-        self._waiting = loop.call_later(_HEADERS_WITHIN_S, self._close_if_idle)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._waiting.cancel()
+        self._unwatch()
         super().connection_lost(exc)
 
+    def _watch(self) -> None:
+        if self._is_answering():
+            self._unwatch()
+        elif self._waiting is None:
+            within_s = _REST_WITHIN_S if self.conn.their_state is h11.SEND_BODY else _HEADERS_WITHIN_S
+            self._waiting = asyncio.get_running_loop().call_later(within_s, self._close_if_idle)
+
+    def _unwatch(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _close_if_idle(self) -> None:
+        self._waiting = None
         # after an upgrade the connection is a WebSocket's
-        mine = self.transport.get_protocol() is self
-        if mine and getattr(self, "cycle", None) is None:
+        if self.transport.get_protocol() is self and not self._is_answering():
             self.transport.close()
 
 

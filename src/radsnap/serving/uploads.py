@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from radsnap.errors import ImageError, ImageTooLarge, UnreadableImage
@@ -80,10 +81,12 @@ async def _raw(request: Request, folder: Path, max_bytes: int, taken: list[Uploa
 async def _multipart(
     request: Request, folder: Path, max_bytes: int, max_files: int, field: str, taken: list[Upload]
 ) -> None:
+    limits = {"max_files": max_files, "max_fields": 20, "max_part_size": 1 << 16}
     try:
-        form = await request.form(max_files=max_files, max_fields=20, max_part_size=1 << 16)
-    except (MultiPartException, HTTPException) as error:
-        told = error.message if isinstance(error, MultiPartException) else error.detail
+        async with aclosing(request.stream()) as stream:
+            form = await _Parser(folder, request.headers, stream, **limits).parse()
+    except (MultiPartException, UnicodeError, LookupError) as error:
+        told = error.message if isinstance(error, MultiPartException) else "its charset is none"
         raise UnreadableImage(
             f"the form cannot be read ({told}); send up to {max_files} in the field '{field}'"
         ) from error
@@ -95,6 +98,23 @@ async def _multipart(
             taken.append(await run_in_threadpool(_copy, part, folder, max_bytes))
     finally:
         await form.close()
+
+
+class _Parser(MultiPartParser):
+    """Starlette's; its files that outgrow memory lie in a folder of ours, not in that for temporary files."""
+
+    def __init__(self, folder: Path, *given: Any, **limits: Any) -> None:
+        super().__init__(*given, **limits)
+        self.folder = folder
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        part = self._current_part
+        if part.file is not None:
+            part.file.file.close()
+            ours = SpooledTemporaryFile(self.spool_max_size, dir=str(self.folder))  # noqa: SIM115 - form.close()
+            self._files_to_close_on_error.append(ours)
+            part.file.file = cast(BinaryIO, ours)
 
 
 def _copy(part: UploadFile, folder: Path, max_bytes: int) -> Upload:

@@ -6,11 +6,12 @@ import asyncio
 import importlib.util
 import logging
 import shutil
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
+from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
@@ -49,7 +50,7 @@ _SWEEP_EVERY_S = 900.0
 
 
 def create_app(settings: Settings, messenger: Messenger | None = None) -> FastAPI:
-    """Make the application. Its database, folders and workers are opened when it starts.
+    """Make the application. Its workers start when it does, and before them `opened` what is not open yet.
 
     `messenger` is whose messages are read and answered too. Raises WeightsError for a model that is not there.
     """
@@ -75,7 +76,7 @@ def create_app(settings: Settings, messenger: Messenger | None = None) -> FastAP
     add_error_handlers(app)
     app.include_router(api)
     _add_pages(app)
-    app.state.messenger = messenger
+    app.state.messenger, app.state.opened = messenger, False
     if messenger is not None:
         app.include_router(door_of(messenger))
     app.mount("/serving", StaticFiles(directory=Path(serving.__file__).parent / "static"))
@@ -92,9 +93,10 @@ def cards_of(settings: Settings) -> dict[str, Card]:
 
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
-    settings, workers = app.state.settings, app.state.workers
-    with held(settings.data):
-        await run_in_threadpool(_open, app)
+    workers = app.state.workers
+    with ExitStack() as stores:
+        if not app.state.opened:
+            await run_in_threadpool(stores.enter_context, opened(app))
         await run_in_threadpool(workers.start)
         ends = asyncio.Event()
         sweeping = asyncio.create_task(_sweep(app.state.desk, ends))
@@ -115,13 +117,31 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
             app.state.desk.cases.engine.dispose()
 
 
-def _open(app: FastAPI) -> None:
+@contextmanager
+def opened(app: FastAPI) -> Iterator[None]:
+    """Hold an application's data folder and open its database and pictures, as long as the block runs.
+
+    Raises UsageError: the folder is another's, the database away, the pictures of another database.
+    """
     settings: Settings = app.state.settings
-    engine = open_database(settings.database_url)
+    with held(settings.data):
+        engine = open_database(settings.database_url)
+        try:
+            _furnish(app, engine)
+            app.state.opened = True
+            yield
+        finally:
+            app.state.opened = False
+            engine.dispose()
+
+
+def _furnish(app: FastAPI, engine: Engine) -> None:
+    settings: Settings = app.state.settings
+    cases = Cases(engine, open_pictures(settings.images, settings.data / "pictures"))
+    cases.claim()
     people = People(engine)
     people.set_codes(settings.codes)
     app.state.door = Door(settings, people, Signer(kept_secret(settings.data / "secret")))
-    cases = Cases(engine, open_pictures(settings.images, settings.data / "pictures"))
     incoming = cleared(settings.data / "incoming")
     app.state.desk = Desk(settings, cases, app.state.workers, app.state.metrics, app.state.cards, incoming)
     app.state.jobs = Jobs(app.state.desk)
@@ -143,9 +163,14 @@ async def _sweep(desk: Desk, ends: asyncio.Event) -> None:
     """Delete what is older than the settings say, now and every quarter of an hour."""
     days = desk.settings.retention_days
     while days is not None and not ends.is_set():
-        gone = await run_in_threadpool(desk.cases.delete_older, now_us() - int(days * _DAY_US))
-        if gone:
-            LOG.info("%d cases were older than %g days and are deleted", gone, days)
+        try:
+            gone = await run_in_threadpool(desk.cases.delete_older, now_us() - int(days * _DAY_US))
+        except Exception as error:  # noqa: BLE001 - the database or the disk may be back in a quarter of an hour
+            # its type only: a message may hold data
+            LOG.error("cases older than %g days could not be deleted: %s", days, type(error).__name__)
+        else:
+            if gone:
+                LOG.info("%d cases were older than %g days and are deleted", gone, days)
         with suppress(TimeoutError):
             await asyncio.wait_for(ends.wait(), _SWEEP_EVERY_S)
 

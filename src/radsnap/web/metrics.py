@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from radsnap.web.workers import Counts
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 
 
@@ -40,9 +41,13 @@ class Metrics:
             Gauge(name, told, registry=self.registry).set_function(value)
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count and time a request by its route's template: an id in a path would be a label without end."""
+        """Count and time a request by its route's template: an id in a path would be a label without end.
+
+        A method may be any word, so one that is not HTTP's is `other`.
+        """
         route = route_of(scope)
-        self.requests.labels(route, scope["method"], str(status)).inc()
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self.requests.labels(route, method, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
 
     def read(self, ms: Mapping[str, float]) -> None:

@@ -24,6 +24,7 @@ from radsnap.web import cards, views
 from radsnap.web.access import CurrentUser, Door
 from radsnap.web.desk import Desk
 from radsnap.web.errors import ApiError
+from radsnap.web.schemas import NO_NUL
 from radsnap.web.storage.people import User
 
 HERE = Path(__file__).parent
@@ -49,10 +50,10 @@ async def read(request: Request, user: CurrentUser) -> Response:
 async def cases(
     request: Request,
     user: CurrentUser,
-    query: Annotated[str, Query(max_length=200)] = "",
-    finding: Annotated[str, Query(max_length=120)] = "",
-    word: Annotated[str, Query(max_length=20)] = "",
-    verdict: Annotated[str, Query(max_length=20)] = "",
+    query: Annotated[str, Query(max_length=200, pattern=NO_NUL)] = "",
+    finding: Annotated[str, Query(max_length=120, pattern=NO_NUL)] = "",
+    word: Annotated[str, Query(max_length=20, pattern=NO_NUL)] = "",
+    verdict: Annotated[str, Query(max_length=20, pattern=NO_NUL)] = "",
     cursor: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     desk: Desk = request.app.state.desk
@@ -102,6 +103,7 @@ async def about(request: Request, user: CurrentUser) -> Response:
         here="/about",
         models=[cards.model(stage, card) for stage, card in desk.cards.items()],
         days=desk.settings.retention_days,
+        messenger=getattr(request.app.state.messenger, "name", None),
         versions={
             "radsnap": __version__,
             "OpenVINO": version("openvino"),
@@ -122,7 +124,7 @@ async def login(request: Request, next: str = "/", ended: bool = False) -> Respo
 async def enter(
     request: Request,
     code: Annotated[str, Form(max_length=200)],
-    name: Annotated[str, Form(max_length=80)] = "",
+    name: Annotated[str, Form(max_length=80, pattern=NO_NUL)] = "",
     next: Annotated[str, Form(max_length=2000)] = "/",
 ) -> Response:
     door: Door = request.app.state.door

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 WordName = Literal["likely", "possible", "unlikely", "not assessed"]
 Verdict = Literal["agree", "disagree"]
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text holds none
 
 
 class _Out(BaseModel):
@@ -70,7 +71,9 @@ class OutlineOut(_Out):
 
     corners: list[list[float]]
     aspect: float = Field(gt=0, description="its own width over its height")
-    sure: bool = Field(description="whether it was found surely enough to be read straightened")
+    sure: bool = Field(
+        description="whether it was found surely; findings are read straightened either way, gate and kind of a sure one only"
+    )
 
 
 class CaseLink(BaseModel):
@@ -181,7 +184,9 @@ class SessionIn(_In):
     """How a person signs in."""
 
     code: str = Field(min_length=1, max_length=200)
-    name: str = Field("", max_length=80, description="may be left out where there is one reader")
+    name: str = Field(
+        "", max_length=80, pattern=NO_NUL, description="may be left out where there is one reader"
+    )
 
 
 class SessionOut(BaseModel):
@@ -195,7 +200,7 @@ class SessionOut(BaseModel):
 class TokenIn(SessionIn):
     """How a program gets its token."""
 
-    label: str = Field("", max_length=80)
+    label: str = Field("", max_length=80, pattern=NO_NUL)
     days: int = Field(90, ge=1, le=3650)
 
 

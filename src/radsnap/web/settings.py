@@ -28,10 +28,10 @@ class Settings(BaseModel):
     `messenger_reader` is whose cases the photos of a messenger become; without, none of them is kept.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     data: Path = Field(default_factory=default_data)
-    database: str | None = None
+    database: str | None = Field(None, repr=False)
     images: str | None = None
     retention_days: float | None = Field(None, gt=0)
 

@@ -14,7 +14,7 @@ from radsnap.web.api.answers import errors, file
 from radsnap.web.desk import Desk, full, no_case
 from radsnap.web.exports import EXPORTS, Exported
 from radsnap.web.reading import unpack_heat
-from radsnap.web.schemas import CaseList, CaseOut, VerdictIn, WordName
+from radsnap.web.schemas import NO_NUL, CaseList, CaseOut, VerdictIn, WordName
 
 router = APIRouter(prefix="/api/v1/cases", tags=["cases"])
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -29,8 +29,10 @@ ExportName = Literal["json", "csv", "pdf", "dcm", "sr.dcm"]
 @router.get("", summary="List cases", response_model=CaseList, responses=errors())
 async def search(
     request: Request,
-    query: Annotated[str, Query(max_length=200, description="words in note, kind or findings seen")] = "",
-    finding: Annotated[str, Query(max_length=120, examples=["Pneumonia"])] = "",
+    query: Annotated[
+        str, Query(max_length=200, pattern=NO_NUL, description="words in note, kind or findings seen")
+    ] = "",
+    finding: Annotated[str, Query(max_length=120, pattern=NO_NUL, examples=["Pneumonia"])] = "",
     word: Annotated[WordName | Literal[""], Query(description="of the finding, or of any")] = "",
     verdict: Annotated[Literal["", "agree", "disagree", "none"], Query()] = "",
     cursor: Annotated[str, Query(max_length=200, description="`next` of the page before")] = "",

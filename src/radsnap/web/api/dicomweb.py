@@ -7,20 +7,25 @@ answer, and nowhere else. What is stored of a case is as anonymous as any other.
 from __future__ import annotations
 
 import io
+import json
+import logging
 import re
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from email.message import Message
 from typing import Annotated, Any
 
 import pydicom
 from fastapi import APIRouter, Path, Request
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.valuerep import DA, TM
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from radsnap.errors import ImageError, UnreadableImage
-from radsnap.imaging.bounds import DECODER_FAULTS, quiet
+from radsnap.imaging.bounds import Bounds, decoding, quiet
+from radsnap.imaging.dicom import inflated
 from radsnap.serving.uploads import Upload
 from radsnap.web.access import CurrentUser
 from radsnap.web.api.answers import errors
@@ -29,11 +34,14 @@ from radsnap.web.errors import ApiError
 from radsnap.web.exports import EXPORTS, Exported, Subject
 from radsnap.web.reading import unpack_heat
 
+LOG = logging.getLogger("radsnap.web")
 router = APIRouter(prefix="/dicomweb", tags=["DICOMweb"])
 Uid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$", examples=["1.2.840.113619.2.1"])]
 _MOST_INSTANCES = 50
 _REFUSED = 0xC000  # "cannot understand" (PS3.18, I.2)
 _NOT_NOW = 0xA700  # "out of resources"
+_FAILED = 0x0110  # "processing failure"
+_HEADER = 1 << 20  # bytes from the start of an instance in which it says what it is and whose
 _PARTS = ("dcm", "sr.dcm")
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -45,7 +53,8 @@ _BODY: dict[str, Any] = {
 }
 _ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "the status of each instance, or with Accept: multipart/related the result objects",
+        "description": "the status of each instance, or with Accept: multipart/related the result objects "
+        "and, of status 202, the status of each instance in a part of its own",
         "content": {"application/dicom+json": {}, 'multipart/related; type="application/dicom"': {}},
     },
     202: {"description": "some instances were refused"},
@@ -98,66 +107,90 @@ async def fetch(request: Request, user: CurrentUser, study: Uid, series: Uid, in
 async def _store(request: Request, user: Any, study: str | None) -> Response:
     desk: Desk = request.app.state.desk
     desk.check_room()
+    bounds = Bounds(desk.settings.max_bytes, desk.settings.max_pixels)
     stored: list[pydicom.Dataset] = []
     failed: list[pydicom.Dataset] = []
     objects: list[bytes] = []
     direct = "multipart/related" in request.headers.get("accept", "")
     for part in _parts(await request.body(), request.headers.get("content-type", "")):
+        identity = case_id = None
         try:
-            identity = await run_in_threadpool(_identity, part, study)
+            identity = await run_in_threadpool(_identity, part, bounds)
+            identity.check(study)
             case_id = await _read(desk, user, part)
-        except (ImageError, ApiError) as error:
-            failed.append(_failure(part, _NOT_NOW if isinstance(error, ApiError) else _REFUSED))
+            if direct:
+                objects += [await _made(desk, user.id, case_id, name, identity.subject) for name in _PARTS]
+        except Exception as error:  # noqa: BLE001 - what was stored before must be told
+            if case_id is not None:  # else it would be there twice when it is sent again
+                await run_in_threadpool(desk.cases.delete, user.id, case_id)
+            failed.append(_failure(identity, _reason(error)))
             continue
         stored.append(_success(identity, case_id, str(request.base_url)))
-        if direct:
-            objects += [await _made(desk, user.id, case_id, name, identity.subject) for name in _PARTS]
-    if direct and objects:
-        return _related(objects)
     told = pydicom.Dataset()
     if stored:
         told.ReferencedSOPSequence = stored
     if failed:
         told.FailedSOPSequence = failed
     status = 200 if not failed else (202 if stored else 409)
+    if objects:
+        return _related(objects, told if failed else None, status)
     return JSONResponse(told.to_json_dict(), status, headers=_NO_STORE, media_type="application/dicom+json")
 
 
 _NO_STORE = {"Cache-Control": "no-store"}
+_NAMED = {
+    "patient_id": "PatientID", "patient_name": "PatientName", "birth_date": "PatientBirthDate",
+    "sex": "PatientSex", "accession_number": "AccessionNumber", "study_uid": "StudyInstanceUID",
+    "study_id": "StudyID", "study_date": "StudyDate", "study_time": "StudyTime",
+}  # fmt: skip
 
 
+@dataclass(frozen=True)
 class _Identity:
     """What an instance says of itself, for the answer only."""
 
-    def __init__(self, header: Any) -> None:
-        self.sop_class, self.sop_instance = (
-            str(header.get("SOPClassUID", "")),
-            str(header.get("SOPInstanceUID", "")),
-        )
-        named = {
-            "patient_id": "PatientID", "patient_name": "PatientName", "birth_date": "PatientBirthDate",
-            "sex": "PatientSex", "accession_number": "AccessionNumber", "study_uid": "StudyInstanceUID",
-            "study_id": "StudyID", "study_date": "StudyDate", "study_time": "StudyTime",
-        }  # fmt: skip
-        values = {ours: str(header.get(theirs) or "") or None for ours, theirs in named.items()}
-        if values["sex"] not in ("M", "F", "O", None):
-            values["sex"] = None
-        self.subject = Subject(**values)
+    sop_class: str
+    sop_instance: str
+    subject: Subject
+
+    def check(self, study: str | None) -> None:
+        """Raise UnreadableImage for an instance without a study, or of another one than is asked for."""
+        if self.subject.study_uid is None:
+            raise UnreadableImage("the instance names no study; send it with its StudyInstanceUID")
+        if study is not None and self.subject.study_uid != study:
+            raise UnreadableImage("the instance is of another study than the address; send it there")
 
 
-def _identity(part: bytes, study: str | None) -> _Identity:
-    """Read an instance's header. Raises UnreadableImage for none, or one of another study."""
+def _identity(part: bytes, bounds: Bounds) -> _Identity:
+    """Read an instance's header. Raises UnreadableImage for none, ImageTooLarge for one beyond the bounds."""
+    tags = ["SOPClassUID", "SOPInstanceUID", *_NAMED.values()]
+    with quiet(), decoding("the part", "DICOM", InvalidDicomError, BytesLengthException):
+        start = io.BytesIO(inflated(part, "the part", bounds)[:_HEADER])
+        header = pydicom.dcmread(start, stop_before_pixels=True, specific_tags=tags)
+        said = {ours: str(header.get(theirs) or "").strip() or None for ours, theirs in _NAMED.items()}
+        said["sex"] = said["sex"] if said["sex"] in ("M", "F", "O") else None
+        for name, kind in (("birth_date", DA), ("study_date", DA), ("study_time", TM)):
+            said[name] = _valid(said[name], kind)
+        said["study_uid"] = _uid(said["study_uid"]) or None
+        sop_class, sop_instance = _uid(header.get("SOPClassUID")), _uid(header.get("SOPInstanceUID"))
+        return _Identity(sop_class, sop_instance, Subject(**said))
+
+
+def _uid(value: object) -> str:
+    """Give an identifier, or "" for what is none. Zeros in front, though forbidden, are found in archives."""
+    return str(value) if re.fullmatch(r"[0-9.]{1,64}", str(value)) else ""
+
+
+def _valid(value: str | None, kind: type[DA] | type[TM]) -> str | None:
+    """Give a date or time as DICOM spells it today, or None: a result object takes no other."""
+    spelled = r"\d{8}" if kind is DA else r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"
+    if value is None or not re.fullmatch(spelled, value, re.ASCII):
+        return None
     try:
-        with quiet():
-            header = pydicom.dcmread(io.BytesIO(part), stop_before_pixels=True)
-            identity = _Identity(header)
-    except (*DECODER_FAULTS, InvalidDicomError) as error:
-        raise UnreadableImage("the part is no DICOM file; send application/dicom") from error
-    if not re.fullmatch(r"[0-9.]{1,64}", identity.subject.study_uid or ""):
-        raise UnreadableImage("the instance names no study; send it with its StudyInstanceUID")
-    if study is not None and identity.subject.study_uid != study:
-        raise UnreadableImage("the instance is of another study than the address; send it there")
-    return identity
+        kind(value)
+    except ValueError:  # February 30th
+        return None
+    return value
 
 
 async def _read(desk: Desk, user: Any, part: bytes) -> str:
@@ -184,24 +217,33 @@ async def _made(desk: Desk, user_id: int, case_id: str, name: str, subject: Subj
 
 
 def _success(identity: _Identity, case_id: str, base: str) -> pydicom.Dataset:
-    item = pydicom.Dataset()
-    item.ReferencedSOPClassUID = identity.sop_class
-    item.ReferencedSOPInstanceUID = identity.sop_instance
+    item = _item(identity)
     item.RetrieveURL = f"{base}dicomweb{_address(case_id, 'sr.dcm')}"
     return item
 
 
-def _failure(part: bytes, reason: int) -> pydicom.Dataset:
-    item = pydicom.Dataset()
-    try:
-        with quiet():
-            header = pydicom.dcmread(io.BytesIO(part), stop_before_pixels=True)
-            item.ReferencedSOPClassUID = str(header.get("SOPClassUID", ""))
-            item.ReferencedSOPInstanceUID = str(header.get("SOPInstanceUID", ""))
-    except (*DECODER_FAULTS, InvalidDicomError):
-        item = pydicom.Dataset()  # a part that is no DICOM names nothing
+def _failure(identity: _Identity | None, reason: int) -> pydicom.Dataset:
+    item = pydicom.Dataset() if identity is None else _item(identity)  # a part that is no DICOM names nothing
     item.FailureReason = reason
     return item
+
+
+def _item(identity: _Identity) -> pydicom.Dataset:
+    item = pydicom.Dataset()
+    with quiet():
+        item.ReferencedSOPClassUID = identity.sop_class
+        item.ReferencedSOPInstanceUID = identity.sop_instance
+    return item
+
+
+def _reason(error: Exception) -> int:
+    if isinstance(error, ImageError):
+        return _REFUSED
+    if isinstance(error, ApiError):
+        return _NOT_NOW
+    # its type only: a message may repeat what the instance says of the patient
+    LOG.error("an instance could not be taken in: %s", type(error).__name__)
+    return _FAILED
 
 
 def _address(case_id: str, name: str) -> str:
@@ -240,9 +282,14 @@ def _parts(body: bytes, content_type: str) -> Iterable[bytes]:
     return [piece.partition(b"\r\n\r\n")[2] for piece in pieces[1:-1]]
 
 
-def _related(objects: list[bytes]) -> Response:
+def _related(objects: list[bytes], told: pydicom.Dataset | None = None, status: int = 200) -> Response:
+    """Answer with result objects, and what is told of the instances in a last part."""
     boundary = uuid.uuid4().hex
-    head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
-    body = b"".join(head + data + b"\r\n" for data in objects) + f"--{boundary}--\r\n".encode()
+    parts = [("application/dicom", data) for data in objects]
+    if told is not None:
+        parts.append(("application/dicom+json", json.dumps(told.to_json_dict()).encode()))
+    body = b"".join(
+        f"--{boundary}\r\nContent-Type: {kind}\r\n\r\n".encode() + data + b"\r\n" for kind, data in parts
+    )
     kind = f'multipart/related; type="application/dicom"; boundary="{boundary}"'
-    return Response(body, media_type=kind, headers=_NO_STORE)
+    return Response(body + f"--{boundary}--\r\n".encode(), status, media_type=kind, headers=_NO_STORE)

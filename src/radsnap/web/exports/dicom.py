@@ -206,6 +206,7 @@ def _noticed(pixels: ByteArray) -> ByteArray:
 
 def _bytes(dataset: Dataset) -> bytes:
     data = io.BytesIO()
+    dataset.SpecificCharacterSet = "ISO_IR 192"  # UTF-8: names come in any script
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.save_as(data, enforce_file_format=True)
     return data.getvalue()

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Engine, Row, Select, and_, delete, func, inse
 from sqlalchemy.exc import IntegrityError
 
 from radsnap.errors import UsageError
-from radsnap.web.storage.database import now_us
+from radsnap.web.storage.database import id_of, now_us
 from radsnap.web.storage.new import NewCase
-from radsnap.web.storage.pictures import Pictures, Stored, sha256_of
+from radsnap.web.storage.pictures import Pictures, Stored, is_case_id, sha256_of
 from radsnap.web.storage.tables import cases, files, findings
 
 SEEN = ("likely", "possible")
@@ -97,6 +97,8 @@ class Cases:
 
     def get(self, user_id: int, case_id: str) -> Case | None:
         """Find a reader's case."""
+        if not is_case_id(case_id):  # an address that somebody typed, NUL and all
+            return None
         with self.engine.connect() as connection:
             row = connection.execute(_own(user_id, case_id)).first()
         return None if row is None else _case(row)
@@ -158,26 +160,40 @@ class Cases:
         count = 0
         while True:
             with self.engine.begin() as connection:
-                old = connection.scalars(
-                    select(cases.c.id).where(cases.c.created_us < than_us).limit(100)
-                ).all()
-                connection.execute(delete(cases).where(cases.c.id.in_(old)))
-            if not old:
-                return count
-            for case_id in old:
-                self.pictures.drop(case_id)
-            count += len(old)
+                old = connection.scalar(select(cases.c.id).where(cases.c.created_us < than_us).limit(1))
+                if old is None:
+                    return count
+                connection.execute(delete(cases).where(cases.c.id == old))
+            # one by one: files that cannot be deleted now leave one leftover, not those of a hundred cases
+            self.pictures.drop(old)
+            count += 1
 
     def count(self) -> int:
         """Count the cases of all readers."""
         with self.engine.connect() as connection:
             return int(connection.scalar(select(func.count()).select_from(cases)) or 0)
 
+    def claim(self) -> None:
+        """Make sure that the pictures are this database's: to any other, all of them are leftovers.
+
+        Pictures that were never marked are known by a case of theirs, and marked. Raises UsageError.
+        """
+        own, noted = id_of(self.engine), self.pictures.database()
+        if noted is None and self._knows_any(list(self.pictures.cases())):
+            self.pictures.belong_to(own)
+        elif noted != own:
+            raise UsageError(
+                "the pictures belong to the cases of another database; name it with --database or "
+                "RADSNAP_DATABASE, or give this one pictures of its own with --data or --images"
+            )
+
     def check(self) -> Check:
         """Remove files without a case, and name the cases that lack a file or whose file has changed.
 
         Only where no server is running: a case that is just being stored looks like one half there.
+        Raises UsageError, with nothing removed, for pictures of another database.
         """
+        self.claim()
         with self.engine.connect() as connection:
             known = set(connection.scalars(select(cases.c.id)))
             kept = [
@@ -192,6 +208,12 @@ class Cases:
             case_id for case_id, stored in kept if not self._is_whole(case_id, stored)
         }
         return Check(len(known), tuple(removed), tuple(sorted(broken)))
+
+    def _knows_any(self, case_ids: Sequence[str]) -> bool:
+        """Tell whether one of these is a case here; true of none at all."""
+        with self.engine.connect() as connection:
+            known = set(connection.scalars(select(cases.c.id)))
+        return not case_ids or not known.isdisjoint(case_ids)
 
     def _is_whole(self, case_id: str, stored: Stored) -> bool:
         data = self.pictures.get(case_id, stored.name)
@@ -280,6 +302,6 @@ def _read_cursor(cursor: str) -> tuple[int, str]:
         at = int(at_us)
     except (ValueError, binascii.Error) as error:
         raise UsageError("this cursor is none of ours; start from the first page") from error
-    if not 0 <= at < 1 << 62:
+    if not (0 <= at < 1 << 62 and is_case_id(case_id)):
         raise UsageError("this cursor is none of ours; start from the first page")
     return at, case_id

@@ -14,7 +14,7 @@ from radsnap.web.storage.pictures import open_pictures
 def check(settings: Settings) -> Check:
     """Remove what a killed server left over, and name the cases that are not whole.
 
-    Raises UsageError while a server runs on the same folder.
+    Raises UsageError while a server runs on the same folder, and for pictures of another database.
     """
     with held(settings.data):
         shutil.rmtree(settings.data / "incoming", ignore_errors=True)

@@ -10,11 +10,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from radsnap.errors import UsageError
+from radsnap.web.storage.tables import identity
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x7261647361  # any number that is ours
@@ -38,14 +39,14 @@ def open_database(url: str) -> Engine:
         migrate(engine)
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"the database's address is none ({error}); see docs/serve.md") from error
-    except OperationalError as error:
+    except DBAPIError as error:
         reason = str(error.orig).splitlines()[0]
         raise UsageError(f"the database cannot be opened ({reason}); is it running, and ours?") from error
     return engine
 
 
 def migrate(engine: Engine) -> None:
-    """Run the migrations that the database lacks; one server at a time does so.
+    """Run the migrations that the database lacks, all or none; one server at a time does so.
 
     Raises UsageError for a database of a newer radsnap.
     """
@@ -55,11 +56,20 @@ def migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        else:
+            # Python's sqlite3 begins before INSERT, but not before CREATE: each of those would be there for good
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         at = MigrationContext.configure(connection).get_current_revision()
         if at is not None and at not in known:
             raise UsageError(f"the database was made by a newer radsnap (revision {at}); update radsnap")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def id_of(engine: Engine) -> str:
+    """Read the database's own id: 32 hexadecimal digits, made with its tables."""
+    with engine.connect() as connection:
+        return str(connection.scalars(select(identity.c.id)).one())
 
 
 def answers(engine: Engine) -> bool:

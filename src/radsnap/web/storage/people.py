@@ -13,6 +13,8 @@ from radsnap.web.storage.database import now_us
 from radsnap.web.storage.tables import sessions, tokens, users
 
 LOCAL = "local"
+# no code fits; to find that out costs what it costs with a reader's
+_NOBODYS_CODE = f"scrypt${'00' * 16}${'00' * 32}"
 _HOUR_US = 3_600_000_000
 
 
@@ -81,7 +83,7 @@ class People:
         # eight readers at most are tried without a name: each try costs 40 ms on purpose
         tried = [row for row in rows[:8] if matches(code, row.code_hash)]
         if not rows:
-            matches(code, hash_code("nobody"))
+            matches(code, _NOBODYS_CODE)
         return User(tried[0].id, tried[0].name) if len(tried) == 1 else None
 
     def start_session(self, user: User, hours: float) -> str:

@@ -20,6 +20,8 @@ from radsnap.extras import need
 
 _CASE = re.compile(r"[0-9a-f]{32}")
 _FILE = re.compile(r"[0-9a-f]{64}\.[a-z]{2,5}")
+_SHELF = re.compile(r"[0-9a-f]{2}")
+_MARK = "database"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,12 @@ class Pictures(Protocol):
 
     def cases(self) -> Iterator[str]:
         """List the cases that have files."""
+
+    def database(self) -> str | None:
+        """Give the id of the database that the pictures belong to; None when that was never noted."""
+
+    def belong_to(self, database_id: str) -> None:
+        """Note the id of the database that the pictures belong to; durable when this returns."""
 
 
 def open_pictures(url: str | None, folder: Path) -> Pictures:
@@ -118,6 +126,21 @@ class Folder:
     def cases(self) -> Iterator[str]:
         return (place.name for place in sorted(self.root.glob("??/*")) if _CASE.fullmatch(place.name))
 
+    def database(self) -> str | None:
+        try:
+            return _read_mark((self.root / _MARK).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def belong_to(self, database_id: str) -> None:
+        partial = self.root / f"{_MARK}.part"
+        with partial.open("w", encoding="ascii") as file:
+            file.write(f"{database_id}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.root / _MARK)
+        _sync(self.root)
+
     def _place(self, case_id: str) -> Path:
         return self.root / _checked_case(case_id)[:2] / case_id
 
@@ -148,17 +171,40 @@ class Remote:
 
     def cases(self) -> Iterator[str]:
         for shelf in self.system.ls(self.root, detail=False):
+            if not _SHELF.fullmatch(_last(shelf)):
+                continue
             for place in self.system.ls(shelf, detail=False):
-                name = str(place).rstrip("/").rsplit("/", 1)[-1]
-                if _CASE.fullmatch(name):
-                    yield name
+                if _CASE.fullmatch(_last(place)):
+                    yield _last(place)
+
+    def database(self) -> str | None:
+        try:
+            return _read_mark(bytes(self.system.cat_file(f"{self.root}/{_MARK}")))
+        except FileNotFoundError:
+            return None
+
+    def belong_to(self, database_id: str) -> None:
+        self.system.pipe_file(f"{self.root}/{_MARK}", f"{database_id}\n".encode())
 
     def _place(self, case_id: str) -> str:
         return f"{self.root}/{_checked_case(case_id)[:2]}/{case_id}"
 
 
+def _last(path: object) -> str:
+    return str(path).rstrip("/").rsplit("/", 1)[-1]
+
+
+def _read_mark(data: bytes) -> str:
+    return data.decode("ascii", "replace").strip()
+
+
+def is_case_id(text: str) -> bool:
+    """Tell whether this could be a case's id: 32 hexadecimal digits."""
+    return _CASE.fullmatch(text) is not None
+
+
 def _checked_case(case_id: str) -> str:
-    if not _CASE.fullmatch(case_id):
+    if not is_case_id(case_id):
         raise UsageError(f"'{case_id[:40]}' is no case's id")
     return case_id
 

@@ -6,6 +6,9 @@ from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, Me
 
 METADATA = MetaData()
 
+# one row: which database this is; the pictures are marked with it
+identity = Table("identity", METADATA, Column("id", String(32), primary_key=True))
+
 
 def _owner() -> Column[int]:
     return Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False)
