@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radsnap.imaging import Photo, encode_jpeg, project, write_image
-from radsnap.jobs.capturing.session import CaptureConfig, Session, create_session
+from radsnap.jobs.capturing.session import _READ, CaptureConfig, Session, create_session
 from radsnap.phantom import sample_chest
 from radsnap.photo import photograph
 from radsnap.photo.camera import distort
@@ -48,6 +48,11 @@ def session_of(folder: Path, count: int = 3, **settings: object) -> Session:
     """Begin a session of so many phantoms."""
     given = {"manifest": str(xrays(folder / "xrays", count)), "share": SHARE, "settle_ms": 0, **settings}
     return create_session(folder / "session", CaptureConfig.model_validate(given))
+
+
+def forget_xrays() -> None:
+    """Read every x-ray from its file again, as a server that was started anew does."""
+    _READ.clear()
 
 
 def shot(page: NDArray[np.uint8], seed: int, name: str, level: int = 1) -> Photographed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from radsnap.errors import UsageError
 from radsnap.imaging import encode_jpeg
 from radsnap.jobs.capturing.chexpeditor import UdpAddress, ask, parse_address, photo_name, sequence_of
 from radsnap.jobs.capturing.importing import ImportConfig, import_photos
+from radsnap.jobs.capturing.journal import Journal, Showing
 from radsnap.jobs.capturing.session import Session
 from radsnap.jobs.capturing.steps import Stepper
 
@@ -122,6 +124,26 @@ def test_a_phone_that_drops_and_delays_is_served_to_the_end(
     phone = session.journal.phones()[0]
     assert {photo.phone for photo in session.journal.photos("state = 'good'")} == {phone.id}
     assert session.journal.photos("state = 'named'") == []
+
+
+def test_a_full_disk_ends_no_phones_part(
+    tmp_path: Path, phones: Callable[..., FakePhone], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = session_of(tmp_path, 2)
+    write, tried = Journal.name_photo, []
+
+    def once_full(journal: Journal, phone: int, showing: Showing, name: str) -> None:
+        tried.append(showing.number)
+        if len(tried) == 1:
+            raise sqlite3.OperationalError("database or disk is full")
+        write(journal, phone, showing, name)
+
+    monkeypatch.setattr(Journal, "name_photo", once_full)
+    fake = phones(tmp_path / "export")
+    stepper = run(session, fake)
+    assert (stepper.for_screen()["state"], tried) == ("done", [0, 0, 1])
+    assert [photo.number for photo in session.journal.photos("state = 'named'")] == [0, 1]
+    assert len(list(fake.folder.iterdir())) == 2, "asked again, it takes no second photo"
 
 
 def test_two_mismatches_in_a_row_stop(tmp_path: Path, phones: Callable[..., FakePhone]) -> None:

@@ -13,6 +13,7 @@ from radsnap.cli.app import app
 from radsnap.errors import UsageError
 from radsnap.jobs.capturing.chexpeditor import UdpAddress
 from radsnap.jobs.capturing.session import CaptureConfig, create_session, open_session
+from radsnap.jobs.capturing.sheet import SheetConfig, make_sheet
 
 
 def fault(*arguments: str) -> str:
@@ -49,6 +50,30 @@ def test_a_session_of_other_xrays_is_not_gone_on_with(tmp_path: Path) -> None:
     xrays(tmp_path / "xrays", 3)
     with pytest.raises(UsageError, match="lists other x-rays than when the session began"):
         open_session(session.folder)
+
+
+def test_options_that_differ_from_the_sessions_are_refused(tmp_path: Path) -> None:
+    session = session_of(tmp_path, 2, vary={"light": ["on", "off"], "pose": ["front", "left"]})
+    other = str(xrays(tmp_path / "other", 2))
+    old = ["-o", str(session.folder), "--no-browser", "--no-https"]
+    said = fault(other, *old, "--clean", "--note", "place=ward")
+    assert said == (
+        f"{session.folder} goes on as it was begun: mode is 'markers', not 'clean'; "
+        f"notes is {{}}, not {{'place': 'ward'}}; manifest is '{tmp_path / 'xrays'}', not '{other}'; "
+        "leave that out, or begin a new session with another -o"
+    )
+    assert "vary is" in fault(*old, "--vary", "pose=front,left", "--vary", "light=on,off"), "another order"
+    assert "blown_frac is 0.2, not 0.0" in fault(*old, "--blown-frac", "0")
+    assert "share: Input should be" in fault(*old, "--share", "7")
+    # what is said and the same, or not said, goes on: as far as the door that only this machine may use
+    same = [*old, "--vary", "light=on,off", "--vary", "pose=front,left", "--share", "0.8"]
+    assert "without a certificate only this machine is served" in fault(f"{tmp_path}/other/../xrays/", *same)
+
+
+def test_a_sheet_of_another_list_is_refused(tmp_path: Path) -> None:
+    session, other = session_of(tmp_path, 2), str(xrays(tmp_path / "other", 1))
+    with pytest.raises(UsageError, match="goes on as it was begun: manifest is"):
+        make_sheet(SheetConfig(session=session.folder, manifest=other))
 
 
 def test_settings_that_are_broken_are_named(tmp_path: Path) -> None:

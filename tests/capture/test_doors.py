@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,12 +18,13 @@ pytest.importorskip("fastapi")
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
-from studio import PAGE, session_of
+from studio import PAGE, forget_xrays, session_of
 
 from radsnap.capture.app import MAX_PHOTO_BYTES, build_app
 from radsnap.capture.run import catch_up
 from radsnap.imaging import encode_jpeg
 from radsnap.jobs.capturing.intake import hash_of, keep_photo
+from radsnap.jobs.capturing.journal import Journal
 from radsnap.jobs.capturing.session import Session, open_session
 
 PUBLIC = {
@@ -292,6 +295,39 @@ def test_a_full_disk_is_told_and_the_photo_is_taken_later(
     assert "make room on the disk" in screen.get("/screen/step").json()["trouble"]
     assert phone.get("/phone/step").json()["ticket"] == given, "the same photo serves later"
     assert phone.post("/phone/photos", params={"ticket": given}, content=data).json()["state"] == "good"
+    assert screen.get("/screen/step").json()["trouble"] == ""
+
+
+def test_a_session_goes_on_by_itself_when_the_disk_has_room_again(
+    phone: TestClient, screen: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, data = ticket(phone, screen), photo_of(session, 0)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "show", full)
+        answer = phone.post("/phone/photos", params={"ticket": given}, content=data)
+        assert answer.json()["state"] == "good", "the photo itself was kept"
+        told = screen.get("/screen/step").json()
+        assert "stands still and tries again (database or disk is full); make room" in told["trouble"]
+        time.sleep(1.2)  # a tick or more, all of which fail
+    for _ in range(60):
+        told = screen.get("/screen/step").json()
+        if told["state"] == "show":
+            break
+        time.sleep(0.05)
+    assert (told["state"], told["number"], told["trouble"]) == ("show", 2, "")
+
+
+def test_what_cannot_be_kept_is_said(phone: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Journal, "describe_phone", full)
+    answer = phone.post("/phone/device", json={"model": "x"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "not_kept")
 
 
 def test_long_polls_answer_when_something_changes(phone: TestClient, screen: TestClient) -> None:
@@ -327,6 +363,25 @@ def test_devices_stay_paired_and_photos_are_proven_after_a_kill(
     with TestClient(build_app(again, "http://testserver", secure=False)) as client:
         client.cookies.update(phone.cookies)
         assert client.get("/phone/step").status_code == 200
+
+
+def test_an_xray_that_cannot_be_read_stops_neither_start_nor_phone(
+    phone: TestClient, screen: TestClient, session: Session, tmp_path: Path
+) -> None:
+    given, data = ticket(phone, screen), photo_of(session, 0)
+    taken = keep_photo(photo_of(session, 0, noise=9), session.photos, "x")
+    session.journal.receive(
+        taken.hash, session.journal.phones()[0].id, int(given.split("-")[0]), "single", "x", taken.file, {}
+    )
+    (tmp_path / "xrays" / str(session.xrays.rows["path"].iloc[0])).write_bytes(b"no picture")
+    forget_xrays()
+    assert catch_up(session) == 1
+    answer = phone.post("/phone/photos", params={"ticket": given}, content=data)
+    assert (answer.status_code, answer.json()["state"]) == (200, "refused")
+    for photo in session.journal.photos():
+        assert (photo.state, photo.reasons) == ("refused", ["unreadable"])
+        assert photo.found["fault"].startswith("the x-ray of picture 1 cannot be read: ")
+    assert "the x-ray of picture 1" in phone.get("/phone/step").json()["said"]
 
 
 def test_secrets_are_the_owners_alone(session: Session) -> None:

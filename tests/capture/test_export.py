@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from studio import PAGE, session_of, shot, xray
+from studio import PAGE, forget_xrays, session_of, shot, xray
+from typer.testing import CliRunner
 
+from radsnap.cli.app import app
 from radsnap.collections import import_collection
 from radsnap.errors import UsageError
 from radsnap.imaging import corners_of, encode_jpeg, homography, inverse, project, read_image, warp
@@ -68,8 +70,35 @@ def test_the_manifest_lists_what_was_recorded(exported: tuple[Session, Path]) ->
         "codes",
         session.image_id(0),
     )
+    assert (float(row["monitor_cm"]), json.loads(row["page_px"])) == (53.0, list(PAGE))
     assert 20 < float(row["distance_cm"]) < 200
     assert float(row["tilt_deg"]) < 30
+
+
+def test_conditions_that_are_written_alike_have_folders_of_their_own(tmp_path: Path) -> None:
+    session = session_of(tmp_path, 1, vary={"angle": ["-20", "20"]})
+    assert [take(session, number, photo_of(session, number)) for number in range(2)] == ["good", "good"]
+    done = export_session(ExportConfig(session=session.folder, output=tmp_path / "Photos"))
+    frame = read_manifest(tmp_path / "Photos" / "manifest.csv").frame
+    assert (done.photos, sorted(frame["device"])) == (2, ["pixel-20-1", "pixel-20-2"])
+
+
+def test_one_xray_that_cannot_be_read_stops_no_export(tmp_path: Path) -> None:
+    session = session_of(tmp_path, 2)
+    assert [take(session, number, photo_of(session, number)) for number in range(2)] == ["good", "good"]
+    first = tmp_path / "xrays" / str(session.xrays.rows["path"].iloc[0])
+    first.write_bytes(b"no picture")
+    forget_xrays()
+    done = CliRunner().invoke(app, ["capture", "export", str(session.folder), str(tmp_path / "Photos")])
+    assert done.exit_code == 1
+    assert "1 photos → " in done.output
+    assert "not exported: picture 1: " in done.output
+    assert first.name in done.output
+    assert len(list((tmp_path / "Photos").rglob("*.jpg"))) == 3, "natural, marked, rectified of the other"
+    (tmp_path / "xrays" / str(session.xrays.rows["path"].iloc[1])).write_bytes(b"no picture")
+    forget_xrays()
+    with pytest.raises(UsageError, match=r"no photo could be exported \(picture 1: "):
+        export_session(ExportConfig(session=session.folder, output=tmp_path / "None"))
 
 
 def test_corners_and_homography_fit_the_cut(exported: tuple[Session, Path]) -> None:

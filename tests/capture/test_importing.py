@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from studio import PAGE, SOAK, jpeg, session_of, shot, xrays
+from studio import PAGE, SOAK, forget_xrays, jpeg, session_of, shot, xrays
 from typer.testing import CliRunner
 
 from radsnap.cli.app import app
@@ -19,6 +19,7 @@ from radsnap.errors import TableError, UsageError
 from radsnap.imaging import encode_jpeg, read_radiograph
 from radsnap.jobs.capturing.chexpeditor import photo_name
 from radsnap.jobs.capturing.importing import ImportConfig, Imported, import_photos
+from radsnap.jobs.capturing.intake import keep_photo
 from radsnap.jobs.capturing.session import Session, open_session
 from radsnap.jobs.capturing.sheet import SheetConfig, make_sheet
 from radsnap.seeds import stream
@@ -85,6 +86,25 @@ def test_hand_held_photos_in_random_order(tmp_path: Path) -> None:
     assert again.missing == done.missing
 
 
+def test_one_xray_that_cannot_be_read_stops_no_import(tmp_path: Path) -> None:
+    session = session_of(tmp_path, 3)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(encode_jpeg(page_of(session, number), 95))
+    first = tmp_path / "xrays" / str(session.xrays.rows["path"].iloc[0])
+    whole = first.read_bytes()
+    first.write_bytes(b"no picture")
+    forget_xrays()
+    done = do_import(session, folder)
+    assert [line.outcome for line in done.lines] == ["unreadable", "attached", "attached"]
+    assert done.lines[0].reason.startswith("the x-ray of picture 1 cannot be read: ")
+    assert first.name in done.lines[0].reason
+    assert (session.folder / "import.csv").is_file()
+    first.write_bytes(whole)
+    assert do_import(session, folder).counts == {"attached": 1, "known": 2}
+
+
 @pytest.fixture
 def plain(tmp_path: Path) -> tuple[Session, Path]:
     """A session of four, and a photo of its third picture without any code."""
@@ -120,6 +140,38 @@ def test_a_person_accepts_a_proposal(plain: tuple[Session, Path]) -> None:
         import_photos(ImportConfig(session=session.folder, accept=table))
     with pytest.raises(TableError, match="has the columns accept, file"):
         import_photos(ImportConfig(session=session.folder, accept=session.folder / "import.csv"))
+
+
+def test_corners_of_a_proposal_are_four_points(plain: tuple[Session, Path]) -> None:
+    session, folder = plain
+    do_import(session, folder)
+    table = session.folder / "proposals.csv"
+    lines = table.read_text().splitlines()
+    for corners in ("[[1,2]]", "[[1,2],[3,4],[5,6],[7,NaN]]", f"[[1,2],[3,4],[5,6],[7,{'9' * 400}]]", "{}"):
+        row = ["x", str(folder / "plain.jpg"), session.image_id(2), "2", "99", f'"{corners}"']
+        table.write_text("\n".join([lines[0], ",".join(row)]) + "\n")
+        with pytest.raises(UsageError, match="corners_px is not four points"):
+            import_photos(ImportConfig(session=session.folder, accept=table))
+
+
+def test_a_refused_photo_says_so_again(tmp_path: Path) -> None:
+    session = session_of(tmp_path, 1)
+    page = page_of(session, 0)
+    (tmp_path / "cut.jpg").write_bytes(encode_jpeg(page[:, page.shape[1] // 3 :].copy(), 95))
+    first, again = (do_import(session, tmp_path / "cut.jpg").lines for _ in range(2))
+    assert first[0].outcome == "refused"
+    assert again == first
+
+
+def test_an_import_that_was_killed_takes_the_photo_anew(tmp_path: Path) -> None:
+    session = session_of(tmp_path, 2)
+    (tmp_path / "a.jpg").write_bytes(encode_jpeg(page_of(session, 1), 95))
+    taken = keep_photo((tmp_path / "a.jpg").read_bytes(), session.photos, "a.jpg")
+    phone = session.journal.named_phone("camera", "import").id
+    session.journal.receive(taken.hash, phone, None, "single", "a.jpg", taken.file, {})
+    done = do_import(session, tmp_path / "a.jpg")
+    assert [(line.outcome, line.number) for line in done.lines] == [("attached", 1)]
+    assert [photo.state for photo in session.journal.photos()] == ["good"]
 
 
 def test_the_camera_names_the_device(tmp_path: Path) -> None:
@@ -208,6 +260,7 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "blank.jpg: no code" in done.output
     assert "1 attached, 1 no code" in done.output
+    assert "missing: 2 " in done.output
     told = run.invoke(app, ["capture", "status", str(folder)])
     assert "1 of 2 pictures have a good photo" in told.output
     assert "missing: 2" in told.output

@@ -46,6 +46,37 @@ def test_owner_and_place_go_and_every_pixel_stays(settings: dict[str, object], t
     assert dict(Image.open(io.BytesIO(kept)).getexif()) == {0x0112: 6}
 
 
+def strewn(data: bytes) -> bytes:
+    """Put stray bytes between a JPEG's segments, as some editors leave them; the decoder steps over them."""
+    out, at = [data[:2]], 2
+    while data[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        out += [data[at:end], b"\0\x11stray\xff\0"]
+        at = end
+    return b"".join([*out, data[at:]])
+
+
+@pytest.mark.parametrize("settings", [{}, {"progressive": True}])
+def test_bytes_between_the_segments_cost_no_pixel(settings: dict[str, object], tmp_path: Path) -> None:
+    data = strewn(photo(**settings))
+    taken = keep_photo(data, tmp_path, "photo")
+    kept = (tmp_path / taken.file).read_bytes()
+    assert b"stray" not in kept
+    assert not any(secret in kept for secret in SECRETS)
+    assert np.array_equal(read_image(kept).pixels, read_image(data).pixels)
+
+
+def test_a_file_that_cleaning_spoils_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = photo()
+    for spoilt in (b"\xff\xd8\xff\xd9", clean_jpeg(encode_jpeg(xray(1), 90), "photo")):
+        monkeypatch.setattr("radsnap.jobs.capturing.intake.clean_jpeg", lambda *_, spoilt=spoilt: spoilt)
+        taken = keep_photo(data, tmp_path, "photo")
+        kept = (tmp_path / taken.file).read_bytes()
+        assert not any(secret in kept for secret in SECRETS)
+        off = read_image(kept).pixels.astype(int) - read_image(data).pixels.astype(int)
+        assert np.abs(off).max() < 8
+
+
 def test_an_orientation_that_there_is_not_is_none(tmp_path: Path) -> None:
     taken = keep_photo(photo(orientation=300), tmp_path, "photo")
     kept = (tmp_path / taken.file).read_bytes()

@@ -85,6 +85,32 @@ def test_several_things_or_none(journal: Journal) -> None:
     assert journal.fact("at", "none") == "none"
 
 
+def test_a_full_disk_leaves_nothing_half_done_and_passes(journal: Journal) -> None:
+    [(pages,)] = journal.rows("PRAGMA page_count")
+    journal.rows(f"PRAGMA max_page_count = {pages}")
+    for _ in range(2):
+        with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+            journal.keep("at", "9" * 100_000)
+    journal.rows("PRAGMA max_page_count = 1000000")
+    journal.keep("at", "7")
+    assert Journal(journal.path).fact("at") == "7"
+
+
+def test_a_commit_that_fails_leaves_no_change_open(journal: Journal) -> None:
+    def fail() -> None:
+        with journal.change() as db:
+            db.execute("PRAGMA defer_foreign_keys = ON")  # the fault comes with the commit
+            db.execute(
+                "INSERT INTO photos (phone, phase, name, file, at, state) VALUES (99, 'single', 'x', 'x', 0, 'good')"
+            )
+
+    with pytest.raises(sqlite3.IntegrityError):
+        fail()
+    assert journal.photos() == []
+    journal.keep("at", "7")
+    assert Journal(journal.path).fact("at") == "7", "on the disk, where others see it"
+
+
 def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"

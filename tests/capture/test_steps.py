@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from studio import PAGE, session_of
+from studio import PAGE, forget_xrays, session_of
 
 from radsnap.errors import UsageError
 from radsnap.imaging import encode_jpeg
@@ -267,6 +267,22 @@ def test_clean_photos_are_taken_between_marked_ones(tmp_path: Path) -> None:
     assert (states[2].state, states[2].number) == ("good", 0)
     assert states[2].found["likeness"] > 0.9
     assert rig.at[0] == "done"
+
+
+def test_a_clean_photo_whose_xray_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    rig = Rig(session_of(tmp_path, 1, mode="clean"))
+    for _ in range(2):
+        rig.show()
+        rig.shoot()
+    rig.show()
+    last = rig.photo(0, 0)
+    showing = rig.due(rig.phones[0])
+    assert showing is not None
+    (tmp_path / "xrays" / str(rig.session.xrays.rows["path"].iloc[0])).write_bytes(b"no picture")
+    forget_xrays()
+    photo = rig.send(rig.phones[0], last, showing)
+    assert (photo.state, photo.reasons) == ("refused", ["unreadable"])
+    assert "the x-ray of picture 1 cannot be read" in str(rig.steps.for_phone(rig.phones[0].id)["said"])
 
 
 def test_a_phone_that_moves_takes_all_three_again(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 
 from fastapi import FastAPI, Request
@@ -35,6 +37,7 @@ from radsnap.serving.limits import BodyLimit, RateLimit
 from radsnap.serving.pairing import Pairing
 from radsnap.serving.run import AccessLog
 
+LOG = logging.getLogger("radsnap.capture")
 MAX_PHOTO_BYTES = 60_000_000
 
 
@@ -115,6 +118,13 @@ def _failures(app: FastAPI) -> None:
         return error_response(
             404, "absent", "there is nothing here", "open the address that the server printed"
         )
+
+    @app.exception_handler(sqlite3.Error)
+    @app.exception_handler(OSError)
+    async def unwritten(_: Request, error: Exception) -> Response:
+        LOG.warning("a request could not be kept: %s", type(error).__name__)
+        why = f"this cannot be kept ({type(error).__name__})"
+        return error_response(507, "not_kept", why, "make room on the disk of the session, and try again")
 
     @app.exception_handler(UsageError)
     async def wrong(_: Request, error: UsageError) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 
 from radsnap.errors import UsageError
@@ -67,10 +68,17 @@ def _drive(
             why = f"{phone.name} counts otherwise ({reply.name}); set its app to picture {showing.number} and start again"
             stepper.leave(phone.id, why)
             return
-        if reply.outcome == "ok":
-            session.journal.name_photo(phone.id, showing, reply.name)
-        else:
-            session.journal.note("mismatch", showing.number, reply.name)
+        try:
+            if reply.outcome == "ok":
+                session.journal.name_photo(phone.id, showing, reply.name)
+            else:
+                session.journal.note("mismatch", showing.number, reply.name)
+        except (OSError, sqlite3.Error) as error:
+            # asked again under the same name, the phone takes no second photo
+            stepper.warn(f"{phone.name}: {error}; make room on the disk of {session.folder}")
+            mismatches = 0
+            stop.wait(1.0)
+            continue
         # a photo that one mismatch skipped is not there; the phone has its next chance in another session
         stepper.named(phone.id, showing)
 

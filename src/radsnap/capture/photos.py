@@ -33,7 +33,7 @@ async def receive_photo(request: Request, session: Session, phone: Phone, showin
         raise Refusal(413, "too_large", str(error)) from error
     except ImageError as error:
         raise Refusal(422, "no_photo", str(error)) from error
-    except (OSError, sqlite3.OperationalError) as error:
+    except (OSError, sqlite3.Error) as error:
         why = f"a photo of {phone.name} cannot be kept ({error}); make room on the disk of {session.folder}"
         raise Refusal(507, "not_kept", why) from error
 

@@ -47,7 +47,8 @@ function say(text) {
 function describe() {
   at("name").textContent = step.name;
   at("count").textContent = `${step.number} of ${step.count}`;
-  at("left").textContent = step.left_s ? `${Math.ceil(step.left_s / 60)} min left` : "";
+  const left = step.left_s ? ` · ${Math.ceil(step.left_s / 60)} min left` : "";
+  at("left").textContent = `${step.rate_per_min} a minute${left}`;
   const due = step.ticket && step.ticket !== taken;
   say(due ? "Taking the photo …" : (step.trouble || SAID[step.state] || step.state));
   if (step.good === false) {

@@ -98,7 +98,7 @@ function describe(step) {
   const told = `${step.photos} of ${step.wanted} photos · ${step.rate_per_min} a minute ${duration(step.left_s)}`;
   at("progress").textContent = told;
   at("line").hidden = !showing;
-  at("line").textContent = `${step.number}/${step.count} · ${told}`;
+  at("line").textContent = [step.trouble, `${step.number}/${step.count}`, told].filter(Boolean).join(" · ");
   at("phones").replaceChildren(
     ...step.phones.map((phone) => {
       const line = document.createElement("li");
@@ -147,17 +147,18 @@ at("add").addEventListener("click", pair);
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const names = { ArrowLeft: "back", r: "redo", s: "skip", Enter: "go" };
-  if (event.key === " ") {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // as the page writes them, and Caps Lock
+  if (key === " ") {
     event.preventDefault();
     command(state.state === "paused" ? "resume" : "pause");
-  } else if (event.key === "f") {
+  } else if (key === "f") {
     if (document.fullscreenElement) document.exitFullscreen();
     else at("full").click();
-  } else if (event.key === "p") {
+  } else if (key === "p") {
     command("pause").then(pair);
-  } else if (event.key in names && event.target.tagName !== "BUTTON") {
-    command(names[event.key]);
-  } else if (event.key === "Enter" && state.state === "confirm" && event.target.id !== "go") {
+  } else if (key in names && event.target.tagName !== "BUTTON") {
+    command(names[key]);
+  } else if (key === "Enter" && state.state === "confirm" && event.target.id !== "go") {
     command("go");
   }
 });

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from radsnap.errors import UsageError
+from radsnap.errors import ImageError, UsageError
 from radsnap.findings import FINDINGS
 from radsnap.flatten.straightening import cut_out
 from radsnap.imaging import encode_jpeg, homography, write_image
@@ -51,11 +51,12 @@ class ExportConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote. left_out: photos that are not proven, by state."""
+    """What an export wrote. left_out: photos that are not proven, by state; failed: which could not be read, and why."""
 
     photos: int
     left_out: dict[str, int]
     tables: tuple[str, ...]
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +83,20 @@ def export_session(config: ExportConfig, report: Report = silent) -> Exported:
         )
     _begin(session, config.output)
     phones = {phone.id: phone for phone in session.journal.phones()}
-    rows, tables = [], []
+    rows, tables, failed = [], [], []
     for done, photo in enumerate(taken):
-        row, table = _one(session, config, photo, phones[photo.phone])
+        try:
+            row, table = _one(session, config, photo, phones[photo.phone])
+        except ImageError as error:
+            failed.append(f"picture {(photo.number or 0) + 1}: {error}")
+            continue
         rows.append(row)
         tables.append(table)
         report(Progress(done + 1, len(taken), photo.name))
+    if not rows:
+        raise UsageError(f"{config.session}: no photo could be exported ({failed[0]})")
     names = _write_tables(config.output, rows, tables)
-    return Exported(len(rows), left_out, names)
+    return Exported(len(rows), left_out, names, tuple(failed))
 
 
 def _chosen(session: Session, unverified: bool) -> tuple[list[Photo], dict[str, int]]:
@@ -138,7 +145,8 @@ def _one(
     device = device_of(session, photo, phone)
     home = f"{split}/{{}}/{device}/{place}"
     target, marked, rectified = (home.format(kind) for kind in ("natural", "marked", "rectified"))
-    pixels = read_rgb(session.photos / photo.file)
+    # both are read before anything is written
+    pixels, xray_px = read_rgb(session.photos / photo.file), session.file_px(row)
     cut = marker_free(pixels, photo)
     write_image(config.output / target, cut.pixels, config.quality)
     files = {"rectified": ""}
@@ -148,9 +156,7 @@ def _one(
         files["marked"] = marked
     if "corners_px" in photo.found:
         corners = np.array(photo.found["corners_px"])
-        data = encode_jpeg(
-            straightened(pixels, corners, session.file_px(row), config.rectified_px), config.quality
-        )
+        data = encode_jpeg(straightened(pixels, corners, xray_px, config.rectified_px), config.quality)
         LocalStore(config.output).write(rectified, data)
         files["rectified"] = rectified
     _sweep(config.output)
@@ -171,11 +177,18 @@ def device_of(session: Session, photo: Photo, phone: Phone) -> str:
     """Name the folder of a photo: the phone, and the condition it was taken under."""
     assert photo.number is not None
     words = [*(["film"] if session.config.domain == "film" else []), phone.name]
-    for value in session.condition(photo.number).values():
-        words.append(
-            "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in value).strip("-")
-        )
+    for name, value in session.condition(photo.number).items():
+        values = session.config.vary[name]
+        alike = len({_word(one) for one in values}) < len(
+            values
+        )  # "-20" and "20", or letters that no folder has
+        words += [_word(value), *([str(values.index(value) + 1)] if alike else [])]
     return "-".join(word for word in words if word)
+
+
+def _word(value: str) -> str:
+    """Write a condition's value as a part of a folder's name."""
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in value).strip("-")
 
 
 def marker_free(pixels: ByteImage, photo: Photo) -> _Cut:
@@ -226,6 +239,7 @@ def _row(session: Session, photo: Photo, given: dict[str, Any], target: str, cut
     condition = {f"condition_{name}": value for name, value in session.condition(photo.number).items()}
     notes = {f"note_{name}": value for name, value in session.config.notes.items()}
     found = photo.found
+    page = None if photo.round is None else session.journal.page_of(photo.number, photo.round)
     matrix = ""
     if cut.corners is not None:
         size_px = session.file_px(session.place_of(photo.number)[0])
@@ -257,6 +271,8 @@ def _row(session: Session, photo: Photo, given: dict[str, Any], target: str, cut
         **condition,
         **notes,
         "monitor": session.config.monitor,
+        "monitor_cm": "" if session.config.monitor_cm is None else session.config.monitor_cm,
+        "page_px": "" if page in (None, (0, 0)) else json.dumps(page),
         **{name: "" if found.get(name) is None else found[name] for name in measured},
         **{name: "" if photo.meta.get(name) is None else photo.meta[name] for name in camera},
         "taken_at": dt.datetime.fromtimestamp(photo.at, dt.UTC).isoformat(timespec="seconds"),

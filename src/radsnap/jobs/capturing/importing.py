@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from radsnap.errors import ImageError, TableError, UsageError
@@ -119,8 +120,10 @@ def _import_one(session: Session, path: Path, device: str) -> Line:
     try:
         data, _ = load_bytes(path, PHOTO_BOUNDS, path.name)
         known = session.journal.photo_of(hash_of(data))
-        if known is not None:
+        if known is not None and (known.number is not None or known.showing is not None):
             return _known(session, path, known)
+        if known is not None:
+            _forget(session, known)  # left by an import that was killed, or unreadable then: it comes anew
         taken = keep_photo(data, session.photos, path.name)
     except ImageError as error:
         return Line(str(path), "unreadable", reason=str(error))
@@ -139,8 +142,10 @@ def _import_one(session: Session, path: Path, device: str) -> Line:
 def _known(session: Session, path: Path, photo: Photo) -> Line:
     """Say that the same bytes came before: the same file again, or a copy under another name."""
     photo = prove(session, photo)
-    if photo.name == path.name and photo.state == "good":
+    if photo.name == path.name and photo.state in ("good", "by hand"):
         return Line(str(path), "known", photo.number, _id(session, photo.number), "imported before")
+    if photo.name == path.name:
+        return _line(session, path, photo)
     why = f"the same photo as {photo.name}, bit for bit"
     return Line(str(path), "double", photo.number, _id(session, photo.number), why)
 
@@ -158,7 +163,7 @@ def _line(session: Session, path: Path, photo: Photo) -> Line:
         return Line(
             str(path), "double", photo.number, image_id, f"{first[0].name} shows this picture already"
         )
-    if photo.state == "outdated":
+    if photo.state in ("outdated", "void"):
         return Line(str(path), "outdated", photo.number, image_id, "this picture was asked for again later")
     if "foreign_session" in photo.reasons:
         return Line(str(path), "foreign", reason=f"{reason} ({photo.found.get('session', '?'):0>7})")
@@ -180,7 +185,7 @@ def _accepted(session: Session, row: dict[str, str], device: str) -> Line:
     path = Path(row["file"])
     try:
         number = int(row["number"])
-        corners = json.loads(row.get("corners_px") or "null")
+        corners = _corners(row.get("corners_px") or "")
         data, _ = load_bytes(path, PHOTO_BOUNDS, path.name)
         taken = keep_photo(data, session.photos, path.name)
     except ImageError as error:
@@ -197,6 +202,20 @@ def _accepted(session: Session, row: dict[str, str], device: str) -> Line:
     found = {"corners_px": corners} if corners else {}
     journal.settle(photo.id, "by hand", number, journal.round_of(number), (), found)
     return Line(str(path), "by hand", number, _id(session, number), "accepted by a person")
+
+
+def _corners(text: str) -> list[list[float]]:
+    """Read four points out of a proposal, none from a blank. Raises ValueError."""
+    if not text.strip():
+        return []
+    try:
+        points = np.array(json.loads(text), np.float64)
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise ValueError("corners_px is not four points") from error
+    if points.shape != (4, 2) or not np.isfinite(points).all():
+        raise ValueError("corners_px is not four points")
+    corners: list[list[float]] = points.tolist()
+    return corners
 
 
 def _read_proposals(path: Path) -> list[dict[str, str]]:

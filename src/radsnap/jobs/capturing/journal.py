@@ -128,16 +128,22 @@ class Journal:
     def change(self) -> Iterator[sqlite3.Connection]:
         """Do several things or none of them; on the disk at the end."""
         with self._lock:
-            if self._db.in_transaction:
+            if self._is_open():
                 yield self._db
                 return
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # SQLite has rolled back by itself where the disk was full, and not where a commit failed otherwise
+                if self._is_open():
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+
+    def _is_open(self) -> bool:
+        """Tell whether a change is under way."""
+        return self._db.in_transaction
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Ask."""

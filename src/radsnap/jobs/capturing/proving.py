@@ -11,7 +11,7 @@ from radsnap.errors import ImageError
 from radsnap.jobs.capturing.intake import read_grey
 from radsnap.jobs.capturing.journal import Photo
 from radsnap.jobs.capturing.session import Session
-from radsnap.markers import REASONS, Examined, examine, examine_clean, view_of
+from radsnap.markers import REASONS, Examined, Identity, Shown, examine, examine_clean, view_of
 from radsnap.markers.layout import Frame
 
 _FULL_FRAME_MM = 43.27  # the diagonal to which a 35 mm equivalent belongs
@@ -21,16 +21,18 @@ def prove(session: Session, photo: Photo) -> Photo:
     """Examine a photo that was received, and write down what became of it.
 
     Its codes alone say which picture it shows; what the server believed to be on the screen does not matter.
-    A marked photo around a clean one becomes a part; the last of the three decides on all of them.
+    A marked photo around a clean one becomes a part; the last of the three decides on all of them. A photo that
+    cannot be read, or whose x-ray cannot, is refused and says so: it holds up no other one.
     """
     if photo.state != "received":
         return photo
     if photo.phase == "clean":
         return session.journal.settle(photo.id, "part", None, None, (), {})
-    examined, fault = _examined(session, photo)
-    if examined is None:
-        return session.journal.settle(photo.id, "refused", None, None, ("unreadable",), {"fault": fault})
-    found = describe(session, photo, examined)
+    try:
+        examined = _examined(session, photo)
+        found = describe(session, photo, examined)
+    except (ImageError, OSError) as error:
+        return _unreadable(session, photo, error)
     identity = examined.identity
     number, round_ = (identity.number, identity.round) if identity else (None, None)
     state = "refused" if examined.reasons else "good"
@@ -47,16 +49,15 @@ def _prove_clean(session: Session, after: Photo, examined: Examined) -> Photo:
     before, clean = _partners(session, after)
     if before is None or clean is None or examined.identity is None:
         return after
-    earlier, _ = _examined(session, before)
-    picture = session.shown(examined.identity)
     try:
+        earlier = _examined(session, before)
         grey = read_grey(session.photos / clean.file)
+        picture = _shown(session, examined.identity)
+        assert picture is not None
+        made = examine_clean(grey, earlier, examined, picture, session.config.limits)
+        found = describe(session, clean, made)
     except (ImageError, OSError) as error:
-        return session.journal.settle(clean.id, "refused", None, None, ("unreadable",), {"fault": str(error)})
-    assert earlier is not None
-    assert picture is not None
-    made = examine_clean(grey, earlier, examined, picture, session.config.limits)
-    found = describe(session, clean, made)
+        return _unreadable(session, clean, error)
     number, round_ = examined.identity.number, examined.identity.round
     return session.journal.settle(
         clean.id, "refused" if made.reasons else "good", number, round_, made.reasons, found
@@ -81,12 +82,21 @@ def _partners(session: Session, after: Photo) -> tuple[Photo | None, Photo | Non
     return (before, clean) if right else (None, None)
 
 
-def _examined(session: Session, photo: Photo) -> tuple[Examined | None, str]:
+def _examined(session: Session, photo: Photo) -> Examined:
+    grey = read_grey(session.photos / photo.file)
+    return examine(grey, session.number, session.key, lambda one: _shown(session, one), session.config.limits)
+
+
+def _shown(session: Session, identity: Identity) -> Shown | None:
+    """Say what was shown. Raises ImageError that names the picture when its x-ray cannot be read."""
     try:
-        grey = read_grey(session.photos / photo.file)
+        return session.shown(identity)
     except (ImageError, OSError) as error:
-        return None, str(error)
-    return examine(grey, session.number, session.key, session.shown, session.config.limits), ""
+        raise ImageError(f"the x-ray of picture {identity.number + 1} cannot be read: {error}") from error
+
+
+def _unreadable(session: Session, photo: Photo, error: Exception) -> Photo:
+    return session.journal.settle(photo.id, "refused", None, None, ("unreadable",), {"fault": str(error)})
 
 
 def describe(session: Session, photo: Photo, examined: Examined) -> dict[str, Any]:
@@ -110,7 +120,7 @@ def describe(session: Session, photo: Photo, examined: Examined) -> dict[str, An
         "size_px": list(examined.pose.size_px),
     }
     assert examined.identity is not None
-    picture = session.shown(examined.identity)
+    picture = _shown(session, examined.identity)
     if picture is not None and picture.frame is not None:
         found |= {"bands": bands_in_photo(examined, picture.frame)}
         focal = photo.meta.get("focal_35mm")

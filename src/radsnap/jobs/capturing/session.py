@@ -9,6 +9,7 @@ import secrets
 import threading
 import uuid
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,7 @@ from radsnap.markers.identity import NUMBERS, SESSIONS
 SETTINGS, KEY, PHOTOS, JOURNAL = "session.json", "session.key", "photos", "journal.sqlite"
 _SHOWN_PX = 2600  # longer side of an x-ray as it is shown: no monitor has more pixels for it
 _KEPT_XRAYS = 6
+_PATHS = ("manifest", "root")  # of the settings
 _BOUNDS = Bounds()
 Mode = Literal["markers", "clean"]
 
@@ -213,6 +215,26 @@ def open_session(folder: str | Path) -> Session:
     return Session(place_, number, key, config, xrays, Journal(place_ / JOURNAL))
 
 
+def keep_to(session: Session, asked: Mapping[str, Any]) -> Session:
+    """Give the session when what is asked of it is what it was begun with. Raises UsageError naming what is not."""
+    ours = session.config.model_dump(mode="json")
+    wanted = _absolute(CaptureConfig.model_validate({**ours, **asked})).model_dump(mode="json")
+    other = [name for name in asked if _as_text(name, ours[name]) != _as_text(name, wanted[name])]
+    if other:
+        told = "; ".join(f"{name} is {ours[name]!r}, not {wanted[name]!r}" for name in other)
+        raise UsageError(
+            f"{session.folder} goes on as it was begun: {told}; leave that out, or begin a new session with another -o"
+        )
+    return session
+
+
+def _as_text(name: str, value: object) -> str:
+    """Write a setting so that equal ones are equal: a path by where it leads, conditions with their order."""
+    if name in _PATHS and isinstance(value, str) and "://" not in value:
+        return os.path.realpath(value)
+    return json.dumps(value)
+
+
 def is_session(folder: str | Path) -> bool:
     """Tell whether a folder holds a session."""
     return (Path(folder) / SETTINGS).is_file()
@@ -221,7 +243,7 @@ def is_session(folder: str | Path) -> bool:
 def _absolute(config: CaptureConfig) -> CaptureConfig:
     """Make local paths absolute, so that the session opens from any folder."""
     changed: dict[str, Any] = {}
-    for name in ("manifest", "root"):
+    for name in _PATHS:
         value = getattr(config, name)
         if value is not None and "://" not in value:
             changed[name] = str(Path(value).absolute())

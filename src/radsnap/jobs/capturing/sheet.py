@@ -13,7 +13,14 @@ from radsnap.errors import UsageError
 from radsnap.extras import need
 from radsnap.imaging import write_image
 from radsnap.imaging.radiograph import ByteImage
-from radsnap.jobs.capturing.session import CaptureConfig, Session, create_session, is_session, open_session
+from radsnap.jobs.capturing.session import (
+    CaptureConfig,
+    Session,
+    create_session,
+    is_session,
+    keep_to,
+    open_session,
+)
 from radsnap.jobs.progress import Progress, Report, silent
 from radsnap.markers import Identity, draw_tag, write_code
 
@@ -26,7 +33,8 @@ _LABEL = 60
 class SheetConfig(BaseModel):
     """What `radsnap capture sheet` is told. kind: "tags" to print, or "slides"; tag_cm: a tag's length on paper.
 
-    The session is begun when its folder holds none; `manifest` and `domain` are for that.
+    The session is begun when its folder holds none; `manifest` and `root` are for that, and must be those of one
+    that is there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,7 +58,8 @@ def make_sheet(config: SheetConfig, report: Report = silent) -> list[Path]:
 
 def _opened(config: SheetConfig) -> Session:
     if is_session(config.session):
-        return open_session(config.session)
+        said = {"manifest": config.manifest, "root": config.root}
+        return keep_to(open_session(config.session), {name: one for name, one in said.items() if one})
     if config.manifest is None:
         raise UsageError(f"{config.session} holds no session; name the MANIFEST to begin one")
     domain: Literal["film", "screen"] = "film" if config.kind == "tags" else "screen"

@@ -7,11 +7,14 @@
     shoot     every phone that lacks this picture takes it; a refused photo is taken once more
     paused, done
 
-Nothing here is kept but what the journal knows: after a restart the stepper is where the journal says.
+Nothing here is kept but what the journal knows: after a restart the stepper is where the journal says. While the
+journal cannot be written (a full disk), it stands still, says so, and tries again at every tick.
 """
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +28,7 @@ from radsnap.jobs.capturing.session import Session
 from radsnap.jobs.capturing.standing import RATE_S, Standing
 
 _PHASES = {"markers": ("single",), "clean": ("before", "clean", "after")}
+LOG = logging.getLogger("radsnap.capture")
 COMMANDS = ("pause", "resume", "go", "skip", "redo", "back")
 
 
@@ -37,6 +41,7 @@ class Stepper:
         self.state = "waiting"
         self.showing: Showing | None = None
         self.trouble = ""
+        self._unwritten = ""  # the trouble that ends by itself, when the disk can be written again
         self._seats: dict[int, Seat] = {}
         self._page: tuple[int, int] | None = None
         self._settled = 0.0
@@ -73,9 +78,9 @@ class Stepper:
                 self._bump()
 
     def warn(self, trouble: str) -> None:
-        """Tell the operator of something that no phone can mend."""
+        """Tell the operator what cannot be written; taken back when something is."""
         with self._changed:
-            self.trouble = trouble
+            self.trouble = self._unwritten = trouble
             self._bump()
 
     def leave(self, phone_id: int, why: str = "") -> None:
@@ -114,6 +119,7 @@ class Stepper:
             if seat is None:
                 return
             here = self.showing is not None and showing == self.showing.id
+            self._written()
             if photo.state == "good" and photo.number is not None:
                 seat.done.add(photo.number)
             self._judge(seat, photo, here)
@@ -199,8 +205,8 @@ class Stepper:
         self._begin(number)
 
     def _pause(self, on: bool) -> None:
-        self._paused = on
         self.session.journal.keep("paused", "yes" if on else "no")
+        self._paused = on
 
     def _confirm(self) -> None:
         wanted = self._next()
@@ -218,21 +224,32 @@ class Stepper:
     def tick(self) -> float:
         """Do what time brings. Gives the seconds until it may bring something else."""
         with self._changed:
-            before = self.state, self.showing
+            before = self.state, self.showing, self.trouble
             self._turn()
-            if (self.state, self.showing) != before:
+            if (self.state, self.showing, self.trouble) != before:
                 self._bump()
             if self.state == "settle":
                 return max(self._settled - self.clock(), 0.005)
             return 1.0
 
     def _turn(self) -> None:
-        """Go on as far as nothing is waited for."""
-        for _ in range(4):
-            was = self.state, self.showing
-            self._turn_once()
-            if (self.state, self.showing) == was:
-                return
+        """Go on as far as nothing is waited for, and the disk takes it."""
+        try:
+            for _ in range(4):
+                was = self.state, self.showing
+                self._turn_once()
+                if (self.state, self.showing) == was:
+                    return
+        except (OSError, sqlite3.Error) as error:
+            why = f"the session stands still and tries again ({error}); make room on the disk of {self.session.folder}"
+            if why != self.trouble:
+                LOG.warning("the session stands still: %s", type(error).__name__)
+            self.trouble = self._unwritten = why
+
+    def _written(self) -> None:
+        """Take back that nothing can be written."""
+        if self.trouble == self._unwritten:
+            self.trouble = ""
 
     def _turn_once(self) -> None:
         active = self._there()
@@ -294,10 +311,11 @@ class Stepper:
             self._skipped.add(number)
             self.state, self.showing = "waiting", None
             return False
-        self.showing = journal.show(number, phase or _PHASES[self.session.config.mode][0], self._page)
-        self.state = "show"
-        self._at = number
-        journal.keep("at", str(number))
+        with journal.change():
+            showing = journal.show(number, phase or _PHASES[self.session.config.mode][0], self._page)
+            journal.keep("at", str(number))
+        self._written()
+        self.showing, self.state, self._at = showing, "show", number
         for seat in self._seats.values():
             seat.begin()
         return True
