@@ -12,8 +12,7 @@ from radsnap.collections import import_collection
 from radsnap.errors import ManifestError
 from radsnap.findings import CHEXPERT_14
 from radsnap.jobs.photograph import PhotographConfig, photograph_files
-from radsnap.jobs.photograph_record import domain_of
-from radsnap.photo import RECIPES
+from radsnap.photo import RECIPES, camera_sees
 from radsnap.tables import combine, labels, paths
 
 Tree = Callable[..., Path]
@@ -146,12 +145,14 @@ def test_chexphoto_pairs_every_subset_with_chexpert(tree: Tree) -> None:
 def test_chexphoto_knows_the_folders_of_our_own_recipes(tree: Tree) -> None:
     """The same domains as the job writes into its manifest, for every recipe and its copies."""
     row = "train/synthetic/{0}/patient00002/study2/view1_frontal.jpg,Male,87,Frontal,PA" + "," * 14 + "\n"
-    folders = [name + end for name in [*RECIPES, "blur+moire@3"] for end in ("", "-copy2")]
+    folders = [
+        name + end for name in [*RECIPES, "blur+moire@3", "jpeg", "tint+film"] for end in ("", "-copy2")
+    ]
     frame = import_collection(
         "chexphoto", tree(**{"train.csv": HEADER + "".join(row.format(name) for name in folders)})
     ).frame
     assert frame["device"].tolist() == folders
-    assert frame["domain"].tolist() == [domain_of(name.removesuffix("-copy2")) for name in folders]
+    assert frame["domain"].tolist() == [camera_sees(name.removesuffix("-copy2")) for name in folders]
     assert set(frame["domain"]) == {"digital", "screen", "film"}
     assert set(frame["origin"]) == {"synthetic"}
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from radsnap.errors import UsageError
-from radsnap.photo import EFFECTS, Canvas
+from radsnap.imaging import Radiograph
+from radsnap.photo import EFFECTS, Canvas, Presets, photograph
 from radsnap.photo.camera import Camera, capture
 from radsnap.photo.scene import Flicker, PanelScene, Subpixels, swing_of
 from radsnap.seeds import stream
@@ -90,3 +91,46 @@ def test_screen_and_film_draw_named_devices(name):
     drawn = [EFFECTS[name].sample(stream(3, k), 1 + k % 4, Canvas(300, 300)) for k in range(40)]
     assert len({d.phone for d in drawn}) >= 4
     assert len({d.place for d in drawn}) == 4
+
+
+@pytest.mark.parametrize("name", ["screen", "film"])
+def test_presets_are_taken_and_change_nothing_that_would_be_drawn_anyway(name):
+    asked = {"phone": "old-tablet", "place": "ward"} | ({"monitor": "laptop"} if name == "screen" else {})
+    for k in range(12):
+        drawn = EFFECTS[name].sample(stream(3, k), 2, Canvas(300, 300))
+        taken = named(EFFECTS[name].sample(stream(3, k), 2, Canvas(300, 300, presets=Presets(**asked))))
+        assert taken == asked
+        same = Presets(**named(drawn))
+        assert EFFECTS[name].sample(stream(3, k), 2, Canvas(300, 300, presets=same)) == drawn
+
+
+def named(drawn):
+    """Give the names that a simulation drew."""
+    monitor = {"monitor": drawn.monitor.kind} if hasattr(drawn, "monitor") else {}
+    return {"phone": drawn.phone, "place": drawn.place, **monitor}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "presets", "message"),
+    [
+        (
+            "screen",
+            {"phone": "nokia"},
+            r"no phone is called 'nokia' \(known: budget, flagship, mid-range, old-tab",
+        ),
+        ("screen", {"monitor": "labtop"}, r"no monitor is called 'labtop'; did you mean 'laptop'\?"),
+        (
+            "film+jpeg",
+            {"monitor": "laptop"},
+            "a monitor is chosen for a recipe with screen in it; this one has none",
+        ),
+        (
+            "screen-lite",
+            {"place": "ward"},
+            "a place is chosen for a recipe with screen or film in it; this one",
+        ),
+    ],
+)
+def test_presets_that_do_not_serve_are_refused(recipe, presets, message):
+    with pytest.raises(UsageError, match=message):
+        photograph(Radiograph(np.zeros((20, 20), np.float32)), recipe, presets=Presets(**presets))

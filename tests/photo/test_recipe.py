@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from radsnap.errors import UsageError
 from radsnap.imaging.radiograph import Photo, Radiograph
-from radsnap.photo import LEVELS, RECIPES, Recipe, apply_recipe, photograph, sample_recipe
+from radsnap.photo import (
+    EFFECTS,
+    LEVELS,
+    RECIPES,
+    Recipe,
+    apply_recipe,
+    camera_sees,
+    photograph,
+    sample_recipe,
+)
 from radsnap.seeds import stream
 
 CHAIN = "blur+moire@3+tint+tilt"
@@ -179,3 +189,24 @@ def test_peak_memory_stays_under_300_mb_at_2828_by_2320():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) <= 300
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        *((name, "digital") for name in ("identity", "chexphoto-digital", "blur", "rotation", "jpeg")),
+        *((name, "digital") for name in ("brightness_up", "tint", "blur+noise@2")),
+        *((name, "screen") for name in ("screen", "screen-lite", "chexphoto-photographic", "moire")),
+        *((name, "screen") for name in ("tint+screen", "glare_matte+moire@3")),
+        *((name, "film") for name in ("film", "film-lite", "tint+film", "film@2+moire", "screen+film")),
+    ],
+)
+def test_a_recipe_is_a_photo_of_what_its_camera_sees(name, domain):
+    assert camera_sees(name) == domain
+
+
+def test_an_effect_of_ones_own_declares_what_it_sees(monkeypatch):
+    monkeypatch.setitem(EFFECTS, "glow", replace(EFFECTS["tint"], sees="film"))
+    assert camera_sees("blur+glow") == "film"
+    with pytest.raises(UsageError, match=r"one of film, screen, digital; got 'xray'"):
+        replace(EFFECTS["tint"], sees="xray")

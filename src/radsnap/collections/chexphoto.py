@@ -18,7 +18,8 @@ import pandas as pd
 
 from radsnap.collections.chexpert import rows_of
 from radsnap.collections.source import Collection, table
-from radsnap.errors import ManifestError
+from radsnap.errors import ManifestError, UsageError
+from radsnap.photo import camera_sees
 
 TABLES = {
     "train": "train.csv|train/train.csv",
@@ -26,9 +27,8 @@ TABLES = {
     "test": "test.csv|test/test.csv",
 }
 SUBSET = r"(?P<split>train|valid|test)/(?P<origin>natural|synthetic)/(?P<device>[^/]+)/"
-# What the camera saw; a synthetic photo is of a screen, and these alter the x-ray without a camera.
-# The further names are recipes of `radsnap photograph`, whose folders are named after them.
-DIGITAL = ("digital", "chexphoto-digital", "identity")
+# The published folders whose photos are not of a screen; ours are named after recipes of `radsnap photograph`.
+PUBLISHED = {"digital": "digital", "film": "film"}
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -64,9 +64,11 @@ def _rows(labels: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def _domain(device: str) -> str:
-    if device.startswith("film"):
-        return "film"
-    return "digital" if re.sub(r"-copy\d+$", "", device) in DIGITAL else "screen"
+    """Say what the camera saw: a phone's name stands for a screen, and so does a recipe that is unknown here."""
+    try:
+        return PUBLISHED.get(device) or camera_sees(re.sub(r"-copy\d+$", "", device))
+    except UsageError:
+        return "screen"
 
 
 CHEXPHOTO = Collection(

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from radsnap.errors import UsageError
-from radsnap.jobs.photograph_record import Journal, write_failures, write_tables
+from radsnap.jobs.photograph_record import Journal, refuse_other_list, write_failures, write_tables
 from radsnap.jobs.photograph_source import XrayList, list_xrays
 from radsnap.jobs.photograph_work import Failure, Made, Order, Photographer, with_effects
 from radsnap.jobs.progress import Progress, Report, silent
@@ -27,7 +27,8 @@ from radsnap.jobs.stores import (
     one_process_only,
     open_store,
 )
-from radsnap.photo import parse_chain
+from radsnap.photo import Presets, parse_chain
+from radsnap.photo.devices import check_presets
 
 SETTINGS = "photograph.json"
 
@@ -51,6 +52,14 @@ class PhotographConfig(BaseModel):
     reference_width_px: int | None = Field(default=None, ge=1)
     quality: int = Field(default=95, ge=1, le=100)
     effects: tuple[Path, ...] = ()
+    phone: str | None = None
+    place: str | None = None
+    monitor: str | None = None
+
+    @property
+    def presets(self) -> Presets:
+        """The names that screen and film do not draw."""
+        return Presets(self.phone, self.place, self.monitor)
 
     def settings(self) -> dict[str, Any]:
         """Give what decides the bytes of a photo, whatever the list; one folder holds photos of one kind."""
@@ -63,6 +72,9 @@ class PhotographConfig(BaseModel):
             "reference_width_px": self.reference_width_px,
             "quality": self.quality,
             "effects": hashes,
+            "phone": self.phone,
+            "place": self.place,
+            "monitor": self.monitor,
         }
 
 
@@ -83,7 +95,7 @@ def photograph_files(config: PhotographConfig, report: Report = silent) -> Outco
     failure, and the others are made. Raises UsageError, ManifestError, or RadsnapError when the disk is full.
     """
     with_effects(tuple(str(path.absolute()) for path in config.effects))
-    parse_chain(config.recipe, config.level)
+    check_presets(config.presets, (part.effect for part, _ in parse_chain(config.recipe, config.level)))
     xrays = list_xrays(config.source, config.root)
     if config.patients is not None:
         xrays = xrays.only_patients(config.patients, config.seed)
@@ -91,13 +103,14 @@ def photograph_files(config: PhotographConfig, report: Report = silent) -> Outco
     jobs = _jobs(config)
     _refuse_folder(config, xrays, photos)
     earlier = _check_folder(config, photos)
+    targets = [
+        target_of(config.recipe, *place, copy) for place in xrays.places for copy in range(config.copies)
+    ]
+    refuse_other_list(xrays, targets, photos)
     with locked(photos):
         if not earlier:
             photos.write(SETTINGS, (json.dumps(config.settings(), indent=1) + "\n").encode())
         photos.remove(f"{WORKPLACE}/unfinished")
-        targets = [
-            target_of(config.recipe, *place, copy) for place in xrays.places for copy in range(config.copies)
-        ]
         journal = Journal(photos, f"{xrays.digest()}x{config.copies}", len(targets))
         kept = journal.recover(targets) if earlier else 0
         work = Photographer(
@@ -110,6 +123,7 @@ def photograph_files(config: PhotographConfig, report: Report = silent) -> Outco
             config.quality,
             tuple(str(path.absolute()) for path in config.effects),
             earlier,
+            config.presets,
         )
         orders = _orders(xrays, targets, config.copies, journal)
         made, recalled, failures = _make(

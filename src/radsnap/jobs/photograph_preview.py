@@ -10,6 +10,7 @@ from radsnap.imaging import Radiograph, read_radiograph
 from radsnap.imaging.bounds import Bounds
 from radsnap.jobs.photograph_source import list_xrays
 from radsnap.photo import EFFECTS, LEVELS, RECIPES, photograph
+from radsnap.photo.devices import NAMES
 
 ByteImage = NDArray[np.uint8]
 _LONGER_PX, _TILE_PX, _GAP_PX, _NAME_PX = 1024, 150, 4, 190
@@ -84,4 +85,8 @@ def explain() -> str:
     for name, effect in EFFECTS.items():
         doc = (effect.params.__doc__ or "").strip().splitlines()
         lines.append(f"  {name:<24} {doc[0] if doc else ''}")
+    lines.append(
+        "Presets, drawn where not chosen (of recipes with screen or film; a monitor of screen alone):"
+    )
+    lines += [f"  --{kind:<22} {', '.join(names)}" for kind, names in NAMES.items()]
     return "\n".join(lines)

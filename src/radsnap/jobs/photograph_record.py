@@ -13,11 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from radsnap.errors import TableError
+from radsnap.errors import TableError, UsageError
 from radsnap.findings import FINDINGS
 from radsnap.jobs.photograph_source import XrayList
 from radsnap.jobs.photograph_work import Failure
 from radsnap.jobs.stores import WORKPLACE, Store
+from radsnap.photo import camera_sees
 from radsnap.tables import COLUMNS
 
 MANIFEST, FAILURES = "manifest.csv", "failures.csv"
@@ -128,6 +129,21 @@ class Journal:
         self.open.clear()
 
 
+def refuse_other_list(xrays: XrayList, targets: list[str], photos: Store) -> None:
+    """Raise UsageError when the CSV of this list's name lists photos of another: writing it would drop them."""
+    data = photos.read(xrays.name)
+    if data is None:
+        return
+    mine = set(targets)
+    listed = (row["Path"] for row in csv.DictReader(io.StringIO(data.decode("utf-8"), newline="")))
+    other = next((path for path in listed if path.partition("/")[2] not in mine), None)
+    if other is not None:
+        raise UsageError(
+            f"{photos.label}/{xrays.name} lists photos of another list of this name ({other}); rename this list, "
+            "or give another folder"
+        )
+
+
 def write_tables(
     xrays: XrayList, targets: list[str], journal: Journal, photos: Store, recipe: str, seed: int, copies: int
 ) -> tuple[str, ...]:
@@ -155,7 +171,7 @@ def write_tables(
                     row, copy = divmod(position, copies)
                     theirs.writerow({**labels[row], "Path": f"{home}/{targets[position]}"})  # type: ignore[dict-item]
                     fields = {**_fields(given[row], targets[position]), **record}
-                    ours.writerow({**fields, "domain": domain_of(recipe), "seed": seed, "copy": copy})
+                    ours.writerow({**fields, "domain": camera_sees(recipe), "seed": seed, "copy": copy})
         photos.adopt(table, xrays.name)
         photos.adopt(manifest, MANIFEST)
     return xrays.name, MANIFEST
@@ -189,13 +205,6 @@ def _fields(given: Mapping[Hashable, Any], target: str) -> dict[str, Any]:
             fields[name] = "" if pd.isna(given[name]) else f"{given[name]:g}"
     source = {"source_image_id": given["image_id"], "origin": "synthetic"}
     return {**fields, **source, "image_id": target.removesuffix(".jpg"), "path": target}
-
-
-def domain_of(recipe: str) -> str:
-    """Say what the camera of a recipe sees: a screen, a film, or nothing but the x-ray itself."""
-    if recipe.startswith("film"):
-        return "film"
-    return "digital" if recipe in ("identity", "chexphoto-digital") else "screen"
 
 
 def write_failures(failures: list[Failure], photos: Store) -> None:

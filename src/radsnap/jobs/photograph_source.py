@@ -83,10 +83,10 @@ def list_xrays(source: str, root: str | None = None) -> XrayList:
         home = None if root is None or is_remote(root) else root
         manifest = read_manifest(path, home)
     if root is not None:
-        return _from_manifest(manifest, open_store(root))
+        return _from_manifest(source, manifest, open_store(root))
     if is_remote(source):
-        return _from_manifest(manifest, open_store(source.rpartition("/")[0]))
-    return _from_manifest(manifest, LocalStore(manifest.root.absolute()))
+        return _from_manifest(source, manifest, open_store(source.rpartition("/")[0]))
+    return _from_manifest(source, manifest, LocalStore(manifest.root.absolute()))
 
 
 def _local_table(source: str, folder: Path) -> Path:
@@ -120,14 +120,14 @@ def _from_folder(source: str) -> XrayList:
         {"image_id": ids, "study_id": ids, "patient_id": ids, "path": ids, "domain": "digital"}
     )
     rows = build_manifest(frame.assign(collection="folder"), Path()).frame
-    return XrayList(store, rows, _chexphoto_table(rows), _places(rows), "photos.csv")
+    return XrayList(store, rows, _chexphoto_table(rows), _places(rows), _named_after(store.label))
 
 
-def _from_manifest(manifest: Manifest, store: Store) -> XrayList:
+def _from_manifest(source: str, manifest: Manifest, store: Store) -> XrayList:
     if not len(manifest):
         raise ManifestError("this manifest has no row; there is nothing to photograph")
     rows = manifest.frame
-    return XrayList(store, rows, _chexphoto_table(rows), _places(rows), "photos.csv")
+    return XrayList(store, rows, _chexphoto_table(rows), _places(rows), _named_after(source))
 
 
 def _from_chexpert(source: str, frame: pd.DataFrame, root: str | None) -> XrayList:
@@ -160,11 +160,17 @@ def _from_chexpert(source: str, frame: pd.DataFrame, root: str | None) -> XrayLi
     blank = pd.Series("", index=frame.index)
     named = {name: own.get(name, blank) for name in CHEXPHOTO_COLUMNS}
     table = pd.DataFrame({**named, **{name: column for name, column in own.items() if name not in named}})
-    name = source.replace("\\", "/").rpartition("/")[2].removesuffix(".gz").rpartition(".")[0]
-    taken = name in ("manifest", "failures")
-    return XrayList(
-        store, rows, table.reset_index(drop=True), _places(rows), f"{_safe(name)}{'-photos' * taken}.csv"
-    )
+    return XrayList(store, rows, table.reset_index(drop=True), _places(rows), _named_after(source))
+
+
+def _named_after(source: str) -> str:
+    """Name the CSV of a list's photos after the list, but never as the run's own tables."""
+    name = source.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    if name.lower().endswith((".csv", ".csv.gz", ".parquet")):
+        name = name[:-3].rstrip(".") if name.lower().endswith(".gz") else name
+        name = name.rpartition(".")[0]
+    taken = name.lower() in ("manifest", "failures")
+    return f"{_safe(name)}{'-photos' * taken}.csv"
 
 
 def _find_images(source: str, paths: list[str], root: str | None) -> tuple[Store, bool]:

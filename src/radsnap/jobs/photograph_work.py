@@ -14,7 +14,7 @@ from radsnap.imaging import Bounds, encode_jpeg, read_radiograph
 from radsnap.imaging.homography import corners_of, project
 from radsnap.jobs.stores import Store
 from radsnap.photo import Recipe, apply_recipe, load_effects
-from radsnap.photo.effect import Matrix, Size
+from radsnap.photo.effect import AT_RANDOM, Matrix, Presets, Size
 from radsnap.photo.effects import effect_named
 from radsnap.photo.recipe import draw_recipe
 from radsnap.photo.shutter import grey_or_colour
@@ -62,6 +62,7 @@ class Photographer:
     quality: int
     effects: tuple[str, ...]
     look_first: bool
+    presets: Presets = AT_RANDOM
 
     def __call__(self, order: Order) -> Made | Failure:
         with_effects(self.effects)
@@ -87,6 +88,7 @@ class Photographer:
             size,
             lambda effect, place: stream(self.seed, order.image_id, effect, place, *further),
             self.reference_width_px,
+            self.presets,
         )
 
 

@@ -7,9 +7,17 @@ A recipe is a name of RECIPES or a chain of effects, `blur+moire@3`: joined by +
 its own effect, where the recipe's level would not do.
 """
 
-from radsnap.photo.effect import LEVELS, Canvas, Effect
+from radsnap.photo.effect import LEVELS, Canvas, Effect, Presets
 from radsnap.photo.effects import EFFECTS, load_effects
-from radsnap.photo.recipe import RECIPES, Recipe, Step, apply_recipe, parse_chain, sample_recipe
+from radsnap.photo.recipe import (
+    RECIPES,
+    Recipe,
+    Step,
+    apply_recipe,
+    camera_sees,
+    parse_chain,
+    sample_recipe,
+)
 from radsnap.photo.shutter import Photographed, photograph
 
 __all__ = [
@@ -19,9 +27,11 @@ __all__ = [
     "Canvas",
     "Effect",
     "Photographed",
+    "Presets",
     "Recipe",
     "Step",
     "apply_recipe",
+    "camera_sees",
     "load_effects",
     "parse_chain",
     "photograph",

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
+from radsnap.errors import UsageError
 from radsnap.photo.camera import Camera
-from radsnap.photo.effect import Size
+from radsnap.photo.effect import Presets, Size, unknown
 from radsnap.photo.geometry import Rgb
 from radsnap.photo.scene import Flicker, Patch, Room
 
@@ -78,10 +79,28 @@ ROOMS: dict[str, RoomClass] = {
 }
 
 
-def pick(rng: Generator, names: Iterable[str]) -> str:
-    """Draw a name."""
+# The presets that a simulation draws, by its effect; the others have none.
+DRAWN: dict[str, tuple[str, ...]] = {"screen": ("phone", "place", "monitor"), "film": ("phone", "place")}
+NAMES: dict[str, Iterable[str]] = {"phone": PHONES, "place": ROOMS, "monitor": MONITORS}
+
+
+def pick(rng: Generator, names: Iterable[str], preset: str | None = None) -> str:
+    """Draw a name, or take the preset. The stream moves on alike: a preset that would be drawn changes nothing."""
     known = list(names)
-    return known[int(rng.integers(len(known)))]
+    drawn = known[int(rng.integers(len(known)))]
+    return drawn if preset is None else preset
+
+
+def check_presets(presets: Presets, effects: Iterable[str]) -> None:
+    """Raise UsageError for a preset whose name is unknown, or that none of a recipe's effects draws."""
+    drawn = {kind for effect in effects for kind in DRAWN.get(effect, ())}
+    for kind, known in NAMES.items():
+        name = getattr(presets, kind)
+        if name is not None and name not in known:
+            raise unknown(kind, name, known)
+        if name is not None and kind not in drawn:
+            able = " or ".join(effect for effect, kinds in DRAWN.items() if kind in kinds)
+            raise UsageError(f"a {kind} is chosen for a recipe with {able} in it; this one has none")
 
 
 def light_colour(warmth: float, strength: float) -> Rgb:

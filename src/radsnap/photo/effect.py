@@ -19,6 +19,8 @@ from radsnap.errors import UsageError
 from radsnap.imaging.radiograph import ByteImage
 
 LEVELS = (1, 2, 3, 4)
+SIGHTS = ("film", "screen", "digital")
+"""What a camera may see, the telling ones first: a film in a chain makes the whole a photo of a film."""
 Matrix = NDArray[np.float64]
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -27,12 +29,25 @@ _STRIP_FLOATS = 1 << 15
 
 
 @dataclass(frozen=True)
+class Presets:
+    """Named devices and places that a photo is to be of; None leaves the name to chance."""
+
+    phone: str | None = None
+    place: str | None = None
+    monitor: str | None = None
+
+
+AT_RANDOM = Presets()
+
+
+@dataclass(frozen=True)
 class Canvas:
-    """What a sampler knows of a picture: its size, and how many pixels one pixel of the tables is."""
+    """What a sampler knows of a picture: its size, how many pixels one pixel of the tables is, the presets asked for."""
 
     height_px: int
     width_px: int
     scale: float = 1.0
+    presets: Presets = AT_RANDOM
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,8 @@ class Effect(Generic[P]):
     apply(image, params): uint8 (H, W) grey or (H, W, 3) RGB in, the same kind (or RGB) out;
     homography(params, size): 3×3 from pixels of the input to pixels of the output, when they move;
     size(params, size): the output's (height, width), when it differs from the input's;
-    warps: apply does nothing but this homography, with black outside: then neighbours become one warp.
+    warps: apply does nothing but this homography, with black outside: then neighbours become one warp;
+    sees: `screen` or `film` where only a camera in front of one makes such pixels, else `digital`.
 
     An effect of your own is a file with about ten lines, read by `load_effects("vignette.py")`:
 
@@ -70,6 +86,11 @@ class Effect(Generic[P]):
     homography: Callable[[P, Size], Matrix] | None = None
     size: Callable[[P, Size], Size] | None = None
     warps: bool = False
+    sees: str = "digital"
+
+    def __post_init__(self) -> None:
+        if self.sees not in SIGHTS:
+            raise UsageError(f"what an effect sees is one of {', '.join(SIGHTS)}; got {self.sees!r}")
 
     def moved(self, params: P, size: Size) -> Matrix:
         """Give the homography, the identity for an effect that moves nothing."""

@@ -38,11 +38,18 @@ EFFECTS: dict[str, Effect[Any]] = {
     "contrast_up": Effect(tone.Contrast, tone.sample_contrast_up, tone.apply_contrast),
     "contrast_down": Effect(tone.Contrast, tone.sample_contrast_down, tone.apply_contrast),
     "random_digital": Effect(tone.RandomDigital, tone.sample_random_digital, tone.apply_random_digital),
-    "glare_matte": Effect(light.GlareMatte, light.sample_glare_matte, light.apply_glare_matte),
-    "glare_glossy": Effect(light.GlareGlossy, light.sample_glare_glossy, light.apply_glare_glossy),
-    "moire": Effect(moire.Moire, moire.sample_moire, moire.apply_moire),
+    "glare_matte": Effect(light.GlareMatte, light.sample_glare_matte, light.apply_glare_matte, sees="screen"),
+    "glare_glossy": Effect(
+        light.GlareGlossy, light.sample_glare_glossy, light.apply_glare_glossy, sees="screen"
+    ),
+    "moire": Effect(moire.Moire, moire.sample_moire, moire.apply_moire, sees="screen"),
     "tilt": Effect(
-        geometry.Tilt, geometry.sample_tilt, geometry.apply_tilt, geometry.tilt_matrix, warps=True
+        geometry.Tilt,
+        geometry.sample_tilt,
+        geometry.apply_tilt,
+        geometry.tilt_matrix,
+        warps=True,
+        sees="screen",
     ),
     "rotation": Effect(
         geometry.Rotation,
@@ -64,9 +71,11 @@ EFFECTS: dict[str, Effect[Any]] = {
     "tint": Effect(tone.Tint, tone.sample_tint, tone.apply_tint),
     "noise": Effect(sensor.Noise, sensor.sample_noise, sensor.apply_noise),
     "jpeg": Effect(sensor.Jpeg, sensor.sample_jpeg, sensor.apply_jpeg),
-    "stripes": Effect(stripes.Stripes, stripes.sample_stripes, stripes.apply_stripes),
-    "reflection": Effect(light.Reflection, light.sample_reflection, light.apply_reflection),
-    "uneven_light": Effect(light.UnevenLight, light.sample_uneven_light, light.apply_uneven_light),
+    "stripes": Effect(stripes.Stripes, stripes.sample_stripes, stripes.apply_stripes, sees="screen"),
+    "reflection": Effect(light.Reflection, light.sample_reflection, light.apply_reflection, sees="screen"),
+    "uneven_light": Effect(
+        light.UnevenLight, light.sample_uneven_light, light.apply_uneven_light, sees="screen"
+    ),
     "messenger": Effect(
         sensor.Messenger,
         sensor.sample_messenger,
@@ -75,15 +84,23 @@ EFFECTS: dict[str, Effect[Any]] = {
         sensor.messenger_size,
     ),
     "screen": Effect(
-        screen.Screen, screen.sample_screen, screen.apply_screen, screen.screen_matrix, screen.screen_size
+        screen.Screen,
+        screen.sample_screen,
+        screen.apply_screen,
+        screen.screen_matrix,
+        screen.screen_size,
+        sees="screen",
     ),
-    "film": Effect(film.Film, film.sample_film, film.apply_film, film.film_matrix, film.film_size),
+    "film": Effect(
+        film.Film, film.sample_film, film.apply_film, film.film_matrix, film.film_size, sees="film"
+    ),
     "place": Effect(
         geometry.Place,
         geometry.sample_place,
         geometry.apply_place,
         geometry.place_matrix,
         geometry.place_size,
+        sees="screen",
     ),
 }
 

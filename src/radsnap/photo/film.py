@@ -133,7 +133,7 @@ class Film:
 def sample_film(rng: Generator, level: int, canvas: Canvas) -> Film:
     """Draw film, box, what lies on it, room, pose and camera by level."""
     size = (canvas.height_px, canvas.width_px)
-    phone, place = pick(rng, list(PHONES)), pick(rng, list(ROOMS))
+    phone, place = pick(rng, PHONES, canvas.presets.phone), pick(rng, ROOMS, canvas.presets.place)
     photo = photo_size(rng, PHONES[phone].aspect, size)
     shade = float(rng.uniform(0.3, 0.9))
     room = sample_room(rng, level, ROOMS[place], (shade, shade, shade), float(rng.uniform(0.02, 0.08)))

@@ -23,11 +23,15 @@ from radsnap.photo.tone import Tint, make_tint
 
 @dataclass(frozen=True)
 class Part:
-    """An effect in a recipe, with a sampler of the recipe's own, and the chance that it takes part."""
+    """An effect in a recipe, with a sampler of the recipe's own, and the chance that it takes part.
+
+    sees: what the camera sees by the recipe's own sampler, where the effect's `sees` would not do.
+    """
 
     effect: str
     sample: Callable[[Generator, int, Canvas], Any] | None = None
     chance: float = 1.0
+    sees: str | None = None
 
 
 # Casts of real photos, as gains of red, green and blue: neutral, cold, violet, warm, greenish
@@ -147,7 +151,7 @@ SCREEN_LITE = (
 )
 FILM_LITE = (
     Part("tint", film_tint),
-    Part("place", film_place),
+    Part("place", film_place, sees="film"),
     Part("uneven_light", film_light),
     Part("reflection", film_reflection, 0.5),
     Part("glare_matte", soft_glare, 0.2),

@@ -15,9 +15,13 @@ from numpy.random import Generator
 
 from radsnap.errors import UsageError
 from radsnap.imaging.radiograph import ByteImage
+from radsnap.photo.devices import check_presets
 from radsnap.photo.effect import (
+    AT_RANDOM,
+    SIGHTS,
     Canvas,
     Matrix,
+    Presets,
     Size,
     check_image,
     check_level,
@@ -102,6 +106,15 @@ def parse_chain(name: str, level: int) -> tuple[tuple[Part, int], ...]:
     return tuple(links)
 
 
+def camera_sees(name: str) -> str:
+    """Say what the photo of a recipe or chain shows: `film`, `screen`, or `digital` where there was no camera.
+
+    One step of a film makes it a film, else one of a screen a screen. Raises UsageError for an unknown name.
+    """
+    seen = {part.sees or effect_named(part.effect).sees for part, _ in parse_chain(name, 1)}
+    return next(sight for sight in SIGHTS if sight in seen)
+
+
 def sample_recipe(
     name: str, level: int, size_hw: Size, rng: Generator, reference_width_px: int | None = None
 ) -> Recipe:
@@ -115,20 +128,30 @@ def sample_recipe(
 
 
 def draw_recipe(
-    name: str, level: int, size_hw: Size, draw: Draw, reference_width_px: int | None = None
+    name: str,
+    level: int,
+    size_hw: Size,
+    draw: Draw,
+    reference_width_px: int | None = None,
+    presets: Presets = AT_RANDOM,
 ) -> Recipe:
-    """Draw a recipe, each effect from a stream of its own, so that one's draws never shift another's."""
+    """Draw a recipe, each effect from a stream of its own, so that one's draws never shift another's.
+
+    presets: names that `screen` and `film` take instead of drawing them.
+    """
     if reference_width_px is not None and reference_width_px < 1:
         raise UsageError(f"the reference width is at least 1 px, got {reference_width_px}")
     scale = 1.0 if reference_width_px is None else size_hw[1] / reference_width_px
     size, steps = size_hw, []
-    for index, (part, at_level) in enumerate(parse_chain(name, level)):
+    chain = parse_chain(name, level)
+    check_presets(presets, (part.effect for part, _ in chain))
+    for index, (part, at_level) in enumerate(chain):
         rng = draw(part.effect, index)
         if part.chance < 1 and rng.random() >= part.chance:
             continue
         effect = effect_named(part.effect)
         sample = part.sample or effect.sample
-        params = sample(rng, at_level, Canvas(size[0], size[1], scale))
+        params = sample(rng, at_level, Canvas(size[0], size[1], scale, presets))
         steps.append(Step(part.effect, params))
         size = effect.resized(params, size)
     return Recipe(name, level, (size_hw[1], size_hw[0]), tuple(steps))

@@ -107,7 +107,9 @@ class Screen:
 def sample_screen(rng: Generator, level: int, canvas: Canvas) -> Screen:
     """Draw monitor, room, pose and camera by level."""
     size = (canvas.height_px, canvas.width_px)
-    phone, place, kind = pick(rng, list(PHONES)), pick(rng, list(ROOMS)), pick(rng, list(MONITORS))
+    presets = canvas.presets
+    phone, place = pick(rng, PHONES, presets.phone), pick(rng, ROOMS, presets.place)
+    kind = pick(rng, MONITORS, presets.monitor)
     photo = photo_size(rng, PHONES[phone].aspect, size)
     monitor = _sample_monitor(rng, level, kind, MONITORS[kind])
     window = _sample_window(rng)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from radsnap.errors import UsageError
 from radsnap.imaging.homography import corners_of, project
 from radsnap.imaging.radiograph import ByteImage, Photo, Provenance, Radiograph
-from radsnap.photo.effect import Matrix
+from radsnap.photo.effect import AT_RANDOM, Matrix, Presets
 from radsnap.photo.recipe import Recipe, apply_recipe, draw_recipe
 from radsnap.seeds import stream
 
@@ -36,13 +36,15 @@ def photograph(
     image_id: str = "",
     level: int = 1,
     reference_width_px: int | None = None,
+    presets: Presets = AT_RANDOM,
 ) -> Photographed:
     """Make an x-ray look like a phone photo.
 
     recipe: a name of RECIPES, a chain such as "blur+moire@3", or a recorded Recipe (then seed, image_id
     and level change nothing, and the photo is the recorded one bit for bit). Each effect draws from
     the stream (seed, image_id, effect, its place), whatever else is done, by whom and in which order.
-    Raises UsageError for an unknown recipe or level.
+    presets: phone, place and monitor of `screen` and `film` by name, instead of drawn ones.
+    Raises UsageError for an unknown recipe, level or preset.
     """
     pixels = grey_or_colour(image)
     if isinstance(recipe, Recipe):
@@ -54,6 +56,7 @@ def photograph(
             (pixels.shape[0], pixels.shape[1]),
             lambda effect, place: stream(seed, image_id, effect, place),
             reference_width_px,
+            presets,
         )
     made, matrix = apply_recipe(pixels, drawn)
     if made.ndim == 2:
