@@ -22,7 +22,7 @@ check: $(STAMPS)/dev  ## format, lint, types, floors
 	$(BIN)/python -m pytest -q tests/test_floors.py
 
 bench: $(STAMPS)/dev  ## every benchmark, side by side with its peer
-	set -e; for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+	failed=0; for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || failed=1; done; exit $$failed
 
 soak: $(STAMPS)/dev $(STAMPS)/apt  ## fuzz, kill, load and capture tests a hundred times as long
 	RADSNAP_SOAK=100 $(BIN)/python -m pytest -q tests/imaging/test_hostile.py tests/web tests/capture tests/markers

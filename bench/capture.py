@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Time a capture session's server: photos of 12 megapixels, uploaded over loopback, proven, written down.
 
-usage: python bench/capture.py [--photos 60] [--memory 2000] [--read 300]
+usage: python bench/capture.py [--photos 60] [--memory 2000] [--read 20]
 
 1. Pace: a screen and a phone without pages or cameras step through a session over HTTP; each photo is a page of
    2560 × 1440 as a 12-megapixel camera might see it (tilted, soft, noisy). Photos a second from the first to the
    last, everything included: drawing the page, its PNG, settling (0 ms), upload, fsync, proof. Bar: 2 a second.
-2. Memory: the server's resident memory after the first hundred photos and after the last.
+2. Memory: the server's resident memory after the first hundred of 2,000 photos and after the last; a quarter of an
+   hour. `--memory 0` leaves it out.
 3. Reading, beside the named peers: OpenCV's QRCodeDetectorAruco and zxing-cpp on the photo as it is, for codes of
    the same size; how many of simulated screen photos (recipe `screen`, levels 1 to 3) give their code, and how fast.
 """
@@ -36,9 +37,12 @@ def main() -> int:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--photos", type=int, default=60)
+    options.add_argument("--photos", type=int, default=60, help="photos of the run for the pace")
     options.add_argument(
-        "--memory", type=int, default=0, help="photos of a further run for the memory; 2000 for the bar"
+        "--memory",
+        type=int,
+        default=2000,
+        help="photos of a further run for the memory, about 15 minutes; 0 for none",
     )
     options.add_argument("--read", type=int, default=20, help="simulated photos a level")
     given = options.parse_args()
@@ -99,12 +103,14 @@ def stepped(server: subprocess.Popen[str], count: int, what: str) -> bool:
     for done in range(count):
         if done == min(5, count // 2):
             started, cpu, busy = time.perf_counter(), camera.spent, cpu_s(server.pid)
-        told = phone.get("/phone/step").json()
-        showing = screen.get("/screen/step").json()["showing"]
-        picture = screen.get(f"/screen/picture/{showing}.png").content
-        screen.post("/screen/shown", json={"showing": showing})
-        while told["ticket"] is None:
-            told = phone.get("/phone/step", params={"after": told["version"], "wait": 5}).json()
+        told: dict[str, object] = {"ticket": None}
+        while told["ticket"] is None:  # a screen that is silent for long must show its picture again
+            showing = screen.get("/screen/step").json()["showing"]
+            picture = screen.get(f"/screen/picture/{showing}.png").content
+            screen.post("/screen/shown", json={"showing": showing})
+            told = phone.get("/phone/step").json()
+            if told["ticket"] is None:
+                told = phone.get("/phone/step", params={"after": told["version"], "wait": 5}).json()
         answer = phone.post(
             "/phone/photos", params={"ticket": told["ticket"]}, content=camera(picture)
         ).json()

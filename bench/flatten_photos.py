@@ -28,9 +28,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("paths", nargs="+")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("paths", nargs="*")
+    parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
+    if not options.paths or options.output is None:
+        print("skipped: needs PATHS and -o FOLDER")
+        return
     options.output.mkdir(parents=True, exist_ok=True)
     tiles = []
     print("file,status,confidence,cropped,lies")

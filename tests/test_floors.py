@@ -18,8 +18,9 @@ FLOORS = (
     ("cli", "web", "capture"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# Arrows within a floor: flatten runs its networks with the runtime of models; a command starts a server.
-ARROWS = {("flatten", "models"), ("cli", "capture"), ("cli", "web")}
+# Arrows within a floor: flatten runs its networks with the runtime of models; a collection of synthetic photos
+# knows the recipes they are made by; a command starts a server.
+ARROWS = {("flatten", "models"), ("collections", "photo"), ("cli", "capture"), ("cli", "web")}
 # radsnap/__init__.py names what is public and imports it lazily; __main__.py is the command line.
 ROOFS = ("__init__", "__main__")
 

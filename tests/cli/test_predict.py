@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -110,6 +111,41 @@ def test_models_are_listed_shown_exported_and_imported(
     assert "findings (sigmoid): Fracture" in shown
     assert "any: Fracture from 0.700, possible from 0.500 (Youden on validation)" in shown
     assert "! knee <only> reads brightness." in shown
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({}, "grey; mean"),
+        ({"channels": 3}, "grey, three times; mean"),
+        ({"channels": 3, "pixels": "rgb"}, "in colour; mean"),
+    ],
+)
+def test_a_card_tells_the_colours_that_its_network_reads(
+    spec: dict[str, object],
+    said: str,
+    tiny_chain: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    card, path = json.loads((tiny_chain / "knee.card.json").read_text()), tmp_path / "knee.card.json"
+    path.write_text(json.dumps(card | {"input": card["input"] | spec}))
+    assert radsnap(monkeypatch, "models", "card", path) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("option", [("--average", "flip"), ("--scale", "logit"), ("--flatten",)])
+def test_a_command_takes_no_option_that_it_would_not_obey(
+    option: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    manifest: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = manifest.with_name("p.csv")
+    assert radsnap(monkeypatch, "predict", "--command", "true", manifest, "-o", out, *option) == 2
+    told = f"radsnap: {option[0]} needs a model that radsnap runs; a command reads its files and answers by itself\n"
+    assert capsys.readouterr().err == told
 
 
 def test_an_unknown_kind_or_checksum_is_wrong_usage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from radsnap.imaging import write_image
 from radsnap.jobs import calibrate as job
 from radsnap.jobs.calibrate import CalibrateConfig, calibrate
 from radsnap.jobs.predict import Scores
-from radsnap.models.card import read_card, sha256_of
+from radsnap.models.card import Domain, Threshold, read_card, sha256_of, write_card
 from radsnap.models.runtime import locate
 from radsnap.tables import build_manifest, labels, write_manifest
 
@@ -101,6 +102,47 @@ def test_too_few_images_are_refused(photos: Path) -> None:
         ManifestError, match="4 positive and 4 negative images; 5 of each are needed at least"
     ):
         calibrate(config(photos))
+
+
+def published(folder: Path, **changed: object) -> Path:
+    """Copy the findings network beside a card with other contents."""
+    card = read_card(locate("findings")).model_copy(update=changed)
+    folder.mkdir()
+    shutil.copy(locate("findings").parent / card.file, folder / card.file)
+    write_card(card, folder / "other.card.json")
+    return folder / "other.card.json"
+
+
+def test_a_point_without_a_curve_gives_way_to_a_shown_gain_only(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = Threshold(score=0.5, possible=0.5, rule="published", n=None)
+    domains = {"any": Domain(operating_points={FINDING: point})}
+    model = published(tmp_path / "published", domains=domains)
+
+    def well_placed(network, manifest, report, **_):
+        logits = np.zeros((len(manifest), network.card.outputs), np.float32)
+        sick = labels(manifest, [FINDING], uncertain="ignore")[:, 0] == 1
+        place = network.card.head("findings").classes.index(FINDING)
+        noise = np.random.default_rng(0).normal(0, 1.4, len(manifest))
+        logits[:, place] = np.where(sick, 1.0, -1.0) + noise
+        return Scores(tuple(manifest.frame["image_id"]), logits, {})
+
+    monkeypatch.setattr(job, "score_manifest", well_placed)
+    asked = config(photos).model_copy(update={"model": str(model)})
+    made = calibrate(asked)
+    assert made.found["screen", FINDING].verdict == "no gain shown"
+    assert made.adopted == frozenset()
+    assert read_card(made.path).domains == domains
+
+
+def test_findings_that_exclude_each_other_are_refused(photos: Path, tmp_path: Path) -> None:
+    heads = tuple(
+        head.model_copy(update={"activation": "softmax"}) for head in read_card(locate("findings")).heads
+    )
+    model = published(tmp_path / "one-of", heads=heads)
+    with pytest.raises(UsageError, match=r"the findings of findings exclude each other \(softmax\)"):
+        calibrate(config(photos).model_copy(update={"model": str(model)}))
 
 
 @pytest.mark.usefixtures("moved")

@@ -7,12 +7,17 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure as Picture
+from typer.testing import CliRunner
 
-from radsnap.errors import ManifestError
-from radsnap.jobs.evaluate import EvaluateConfig, evaluate
+from radsnap.cli.app import app
+from radsnap.errors import ManifestError, UsageError
+from radsnap.jobs.evaluate import EvaluateConfig, Evaluation, evaluate
+from radsnap.jobs.evaluation_files import write
 from radsnap.jobs.phantom import write_collection
-from radsnap.jobs.pointing import parse_boxes, pointing_game
+from radsnap.jobs.pointing import pointing_game
 from radsnap.measure import auroc
+from radsnap.models.card import Figure
 from radsnap.phantom import MIXED
 from radsnap.tables import build_manifest, labels, read_manifest
 
@@ -98,15 +103,37 @@ def test_the_command_writes_table_figure_and_exit_code(phantoms, tmp_path):
     assert set(pd.read_csv(tmp_path / "figures.csv")["measure"]) == {"accuracy", "balanced_accuracy"}
 
 
+def test_each_bar_of_the_figure_is_named_by_its_measure(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Picture, "savefig", lambda picture, path: seen.append(picture))
+    named = [("auroc", "Lung Opacity"), ("peak_in_a_box", "Lung Opacity"), ("chance", "Lung Opacity")]
+    figures = [
+        Figure(measure=measure, subject=subject, data="", value=0.5, low=0.4, high=0.6, n=9, method="")
+        for measure, subject in named
+    ]
+    write(Evaluation(tuple(figures), None, (), 9), tmp_path)
+    axes = seen[0].axes[0]
+    said = [label.get_text() for label in axes.get_yticklabels()][::-1]
+    assert said == [f"{one}, Lung Opacity (n=9)" for one in ("auroc", "peak in a box", "chance")]
+    assert axes.get_xlabel() == ""
+
+
+def test_the_chain_says_how_it_reads_and_takes_no_card(phantoms, monkeypatch):
+    found = Evaluation((), None, (), 0)
+    monkeypatch.setattr("radsnap.jobs.evaluate.evaluate", lambda config, report: found)
+    said = [CliRunner().invoke(app, ["evaluate", stage, str(phantoms)]) for stage in ("chain", "gate")]
+    assert [one.exit_code for one in said] == [0, 0]
+    told = ["pictures read as they are" in " ".join(one.output.split()) for one in said]
+    assert told == [True, False]
+    monkeypatch.setattr("radsnap.jobs.evaluate.evaluate", lambda config, report: pytest.fail("it ran"))
+    refused = CliRunner().invoke(app, ["evaluate", "chain", str(phantoms), "--into-card"])
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception).startswith("--into-card writes the figures of one network")
+
+
 def test_an_empty_split_is_refused(phantoms):
     with pytest.raises(ManifestError, match="has no rows of split 'test', source 'None'"):
         evaluate(EvaluateConfig(stage="gate", manifest=phantoms, split="test"))
-
-
-def test_boxes_are_read_by_finding():
-    text = "Lung Opacity:1,2,3,4;Pneumonia:5,6,7,8;Lung Opacity:9,10,11,12.5"
-    assert parse_boxes(text, "Lung Opacity") == [(1, 2, 3, 4), (9, 10, 11, 12.5)]
-    assert parse_boxes("", "Mass") == []
 
 
 class Points:

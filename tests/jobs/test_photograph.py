@@ -248,6 +248,17 @@ def test_other_settings_in_the_same_folder_are_refused(chexpert: Path, whole: Pa
     assert hashes(whole) == before
 
 
+def test_chosen_devices_are_in_every_photo_and_in_the_settings(chexpert: Path, tmp_path: Path) -> None:
+    chosen = {"phone": "budget", "place": "ward", "monitor": "laptop"}
+    run(chexpert, tmp_path / "out", recipe="screen", patients=1, **chosen)
+    assert json.loads((tmp_path / "out/photograph.json").read_text()).items() >= chosen.items()
+    for text in read_manifest(tmp_path / "out/manifest.csv").frame["recipe"]:
+        screen = json.loads(text)["steps"][0]["params"]
+        assert (screen["phone"], screen["place"], screen["monitor"]["kind"]) == tuple(chosen.values())
+    with pytest.raises(UsageError, match="an earlier run with phone 'budget', this one asks for None"):
+        run(chexpert, tmp_path / "out", recipe="screen", patients=1)
+
+
 def test_a_folder_that_holds_other_things_is_refused_and_left_alone(chexpert: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(
@@ -334,6 +345,25 @@ def test_a_second_list_in_the_folder_leaves_the_first_ones_rows(chexpert: Path, 
     assert len(read_rows(tmp_path / "out/train.csv")) == 5
     assert len(read_rows(tmp_path / "out/more.csv")) == 4
     assert len(read_manifest(tmp_path / "out/manifest.csv")) == COUNT
+
+
+def test_the_csv_is_named_after_its_list_and_another_list_of_the_name_is_refused(tmp_path: Path) -> None:
+    for name, count in (("one/xrays", 3), ("more", 2), ("other/xrays", 1)):
+        for number in range(count):
+            write_image(tmp_path / name / f"{name[0]}{number}.png", np.zeros((20, 20), np.uint8))
+    out = tmp_path / "out"
+    run(tmp_path / "one/xrays", out, recipe="identity")
+    run(tmp_path / "more", out, recipe="identity")
+    assert [len(read_rows(out / name)) for name in ("xrays.csv", "more.csv")] == [3, 2]
+    before = hashes(out)
+    with pytest.raises(
+        UsageError, match=r"out/xrays\.csv lists photos of another list of this name \(out/all/"
+    ):
+        run(tmp_path / "other/xrays", out, recipe="identity")
+    assert hashes(out) == before
+    run(tmp_path / "one/xrays", out, recipe="identity")
+    run(out / "manifest.csv", tmp_path / "again", recipe="identity")
+    assert len(read_rows(tmp_path / "again/manifest-photos.csv")) == 5
 
 
 def test_a_manifest_and_a_folder_keep_their_own_ids(whole: Path, tmp_path: Path) -> None:
@@ -439,7 +469,7 @@ def test_the_list_explains_every_effect_and_recipe() -> None:
     from radsnap.photo import RECIPES
 
     said = CliRunner().invoke(app, ["photograph", "--list"]).output
-    assert all(name in said for name in (*EFFECTS, *RECIPES))
+    assert all(name in said for name in (*EFFECTS, *RECIPES, "mid-range", "reading-room", "medical-3mp"))
 
 
 def test_the_preview_shows_the_first_xray(
@@ -469,6 +499,12 @@ def test_the_preview_shows_the_first_xray(
         ),
         (["a", "b", "--recipe", "moir"], "no recipe or effect is called 'moir'; did you mean 'moire'?"),
         (["nowhere", "b", "--recipe", "identity"], "nowhere: no such folder"),
+        (["a", "b", "--recipe", "screen", "--preview"], "leave out --preview to take photos"),
+        (["a", "b", "--phone", "budget", "--preview"], "leave out --preview to take photos"),
+        (
+            ["a", "b", "--recipe", "blur", "--phone", "budget"],
+            "a phone is chosen for a recipe with screen or film",
+        ),
     ],
 )
 def test_wrong_usage_is_told_in_words(arguments: list[str], message: str) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsnap.errors import UsageError
 from radsnap.flatten import Quad
 from radsnap.imaging import read_image
 from radsnap.jobs import calibrate as calibrating
@@ -88,12 +87,12 @@ def test_the_file_says_how_each_photo_was_read(tiny_chain: Path, photos: Path) -
     predict(config(tiny_chain, photos, flatten=True))
     table = pd.read_csv(photos.parent / "p.csv", dtype=str, keep_default_na=False)
     assert table.columns.tolist() == ["image_id", "Pneumonia", "Edema", "Hernia", "flatten", "confidence"]
-    assert table["flatten"].tolist() == ["straightened", "averaged", "as it is", "as it is", "", ""]
+    assert table["flatten"].tolist() == ["straightened", "straightened", "as it is", "as it is", "", ""]
     assert table["confidence"].tolist() == ["0.97", "0.3", "", "", "", ""]
     assert read_predictions(photos.parent / "p.csv").findings == ("Pneumonia", "Edema", "Hernia")
     predict(config(tiny_chain, photos, flatten=True, by="study"))
     table = pd.read_csv(photos.parent / "p.csv", dtype=str, keep_default_na=False)
-    assert table["flatten"].tolist() == ["averaged+straightened", "as it is", ""]
+    assert table["flatten"].tolist() == ["straightened", "as it is", ""]
     assert table["confidence"].tolist() == ["0.3", "", ""]
     predict(config(tiny_chain, photos))
     assert pd.read_csv(photos.parent / "p.csv").columns.tolist() == [
@@ -126,21 +125,12 @@ def test_a_run_is_resumed_only_by_a_run_that_flattens_alike(
 
 
 def test_a_journal_keeps_how_photos_were_read(tmp_path: Path) -> None:
-    notes = {"a": Note("averaged", 0.25), "b": Note("as it is", None)}
+    notes = {"a": Note("straightened", 0.25), "b": Note("as it is", None)}
     with Journal(tmp_path / "j", "key") as journal:
         journal.add(0, Batch(("a", "b"), np.zeros((2, 1), np.float32), {}, notes))
     with Journal(tmp_path / "j", "key") as again:
         assert again.done[0].notes == notes
-    assert json.loads((tmp_path / "j").read_text().splitlines()[1])["notes"]["a"] == ["averaged", 0.25]
-
-
-def test_a_command_straightens_nothing(photos: Path) -> None:
-    with pytest.raises(UsageError, match="--flatten needs a model that radsnap runs"):
-        predict(
-            PredictConfig(
-                model="true", manifest=photos, output=photos.parent / "p.csv", command=True, flatten=True
-            )
-        )
+    assert json.loads((tmp_path / "j").read_text().splitlines()[1])["notes"]["a"] == ["straightened", 0.25]
 
 
 @pytest.mark.parametrize("flatten", [True, False])

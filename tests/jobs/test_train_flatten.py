@@ -9,13 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from radsnap.cli.app import app
+from radsnap.errors import ManifestError, UsageError
 from radsnap.flatten import find
 from radsnap.flatten.orientation import orientation
 from radsnap.imaging import Photo, write_image
 from radsnap.jobs.train_corners import TrainCornersConfig, train_corner_network
 from radsnap.jobs.train_upright import TrainUprightConfig, train_upright_network
 from radsnap.phantom import document, sample_chest, scene
-from radsnap.tables import build_manifest, write_manifest
+from radsnap.tables import build_manifest, read_manifest, write_manifest
 
 torch = pytest.importorskip("torch")
 
@@ -68,6 +69,45 @@ def test_the_way_up_is_trained_from_a_manifest(manifest: Path, tmp_path: Path) -
     assert {figure.data.split()[0] for figure in card.figures} == {"digital", "photo"}
     lies = orientation(np.zeros((50, 60), np.float32), tmp_path / "upright.card.json")
     assert 0 <= lies.confidence <= 1
+
+
+def trained(stage: str, data: Path, output: Path, **more: object) -> None:
+    if stage == "corners":
+        usual: dict[str, object] = {"photos": 64, "judged_on": 16, "phantoms": 0, "closer_minutes": 0.001}
+        train_corner_network(
+            TrainCornersConfig(data=data, output=output, **{"minutes": 0.001, **usual, **more})
+        )
+    else:
+        usual = {"photos": 16, "paediatric": 4, "minutes": 0.001}
+        train_upright_network(TrainUprightConfig(data=data, output=output, **{**usual, **more}))
+
+
+def changed(manifest: Path, folder: Path, drop: tuple[str, ...] = (), **columns: object) -> Path:
+    rows = read_manifest(manifest)
+    frame = rows.frame.drop(columns=list(drop)).assign(**columns)
+    write_manifest(build_manifest(frame, rows.root), folder / "rows.csv")
+    return folder / "rows.csv"
+
+
+@pytest.mark.parametrize("stage", ["corners", "upright"])
+def test_rows_without_kinds_or_x_rays_are_refused(stage: str, manifest: Path, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="this training needs a column 'kind'"):
+        trained(stage, changed(manifest, tmp_path, drop=("kind",)), tmp_path / "run")
+    wanted = "x-ray" if stage == "corners" else "frontal chest"
+    with pytest.raises(ManifestError, match=f"scenes need at least one {wanted}.* of split 'train'"):
+        trained(stage, changed(manifest, tmp_path, kind="nonxray_photo"), tmp_path / "run")
+
+
+def test_photos_drawn_by_other_settings_are_refused(manifest: Path, tmp_path: Path) -> None:
+    trained("upright", manifest, tmp_path / "run")
+    before = (tmp_path / "run" / "up_train.npz").stat().st_mtime_ns
+    trained("upright", manifest, tmp_path / "run")
+    assert (tmp_path / "run" / "up_train.npz").stat().st_mtime_ns == before
+    rows = read_manifest(manifest).frame
+    others = changed(manifest, tmp_path, kind=rows["kind"].where(rows.index > 5, "cxr_nih"))
+    for data, more in ((manifest, {"seed": 7}), (manifest, {"photos": 24}), (others, {})):
+        with pytest.raises(UsageError, match=r"up_train\.npz was drawn by other settings or from other data"):
+            trained("upright", data, tmp_path / "run", **more)
 
 
 @pytest.mark.parametrize("stage", ["corners", "upright"])

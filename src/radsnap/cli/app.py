@@ -68,3 +68,15 @@ def main() -> None:
     except RadsnapError as error:
         sys.stderr.write(f"radsnap: {error}\n")
         sys.exit(1)
+    except OSError as error:
+        sys.stderr.write(f"radsnap: {_told(error)}\n")
+        sys.exit(2)
+
+
+def _told(error: OSError) -> str:
+    """Say which path the system refused, and why; what has none tells its own words."""
+    path = error.filename2 or error.filename
+    if path is None:
+        return str(error)
+    reason = error.strerror or type(error).__name__
+    return f"{path}: cannot be read or written ({reason}); check the path, or give another"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from radsnap.cli.console import bar, checked
+from radsnap.cli.options import given as given_options
 from radsnap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ Source = Annotated[
         metavar="MANIFEST", help="X-rays: a manifest, a CSV with CheXpert's column Path, or a folder."
     ),
 ]
+_FIELDS = {"clean": "mode", "note": "notes"}  # option → its name in the session's config, where they differ
 Root = Annotated[str | None, typer.Option(help="Folder of a table's images, when not beside it or above.")]
 
 
 @capture.command()
 def start(
+    context: typer.Context,
     manifest: Annotated[
         str | None,
         typer.Argument(
@@ -81,7 +84,8 @@ def start(
 ) -> None:
     """Show x-rays on this screen and have phones photograph them, each photo proven by the codes in it.
 
-    Started again on the same folder, the session goes on where it was.
+    Started again on the same folder, the session goes on where it was, as it was begun: another list of x-rays or
+    another option of its photos is refused.
 
     Example: radsnap capture start nih.csv -o monday --vary light=on,off --vary pose=front,left-20
     """
@@ -99,9 +103,13 @@ def start(
         "notes": _pairs(note, "--note"),
         "monitor": monitor,
         "monitor_cm": monitor_cm,
-        **{key: value for key, value in (("blur_frac", blur_frac), ("blown_frac", blown_frac)) if value},
+        "blur_frac": blur_frac,
+        "blown_frac": blown_frac,
+        "manifest": manifest,
+        "root": root,
     }
-    opened = _opened(session, manifest, root, given)
+    said = {_FIELDS.get(name, name) for name in given_options(context)}
+    opened = _opened(session, {key: value for key, value in given.items() if key in said})
     phones = tuple(parse_address(one) for one in phone or ())
     run_capture(
         opened, Place(host, port, https, name), phones, lambda told: _say_started(opened, told, browser)
@@ -123,14 +131,23 @@ def _say_started(session: Session, told: object, browser: bool) -> None:
         webbrowser.open(told.screen)
 
 
-def _opened(folder: Path, manifest: str | None, root: str | None, given: Mapping[str, object]) -> Session:
-    from radsnap.jobs.capturing.session import CaptureConfig, create_session, is_session, open_session
+def _opened(folder: Path, given: dict[str, Any]) -> Session:
+    """Go on with a session, or begin one. given: what the command line says itself."""
+    from radsnap.jobs.capturing.session import (
+        CaptureConfig,
+        create_session,
+        is_session,
+        keep_to,
+        open_session,
+    )
 
     if is_session(folder):
-        return open_session(folder)
-    if manifest is None:
+        opened = open_session(folder)
+        checked(CaptureConfig, {"manifest": opened.config.manifest, **given})
+        return keep_to(opened, given)
+    if "manifest" not in given:
         raise UsageError(f"{folder} holds no session; begin one: radsnap capture start MANIFEST -o {folder}")
-    return create_session(folder, checked(CaptureConfig, {**given, "manifest": manifest, "root": root}))
+    return create_session(folder, checked(CaptureConfig, given))
 
 
 def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
@@ -162,11 +179,15 @@ def status(session: Folder) -> None:
     typer.echo("photos: " + (", ".join(f"{count} {state}" for state, count in told.photos.items()) or "none"))
     for reason, count in told.refused.items():
         typer.echo(f"  refused {count}: {reason}")
-    for number in told.missing[:10]:
-        condition = " ".join(f"{key}={value}" for key, value in opened.condition(number).items())
-        typer.echo(f"missing: {number + 1} {opened.image_id(number)} {condition}".rstrip())
-    if len(told.missing) > 10:
-        typer.echo(f"missing: {len(told.missing) - 10} more")
+    _say_missing(opened, told.missing)
+
+
+def _say_missing(session: Session, missing: Sequence[int]) -> None:
+    for number in missing[:10]:
+        condition = " ".join(f"{key}={value}" for key, value in session.condition(number).items())
+        typer.echo(f"missing: {number + 1} {session.image_id(number)} {condition}".rstrip())
+    if len(missing) > 10:
+        typer.echo(f"missing: {len(missing) - 10} more")
 
 
 @capture.command()
@@ -182,6 +203,8 @@ def export(
     quality: Annotated[int, typer.Option(help="JPEG quality, 1 to 100.")] = 95,
 ) -> None:
     """Write the proven photos in CheXphoto's layout, with corners, conditions and rectified versions.
+
+    Exit code 1 when a photo or its x-ray could not be read.
 
     Example: radsnap capture export monday MondayPhotos
     """
@@ -201,6 +224,10 @@ def export(
         typer.echo(
             f"left out {count}: {state}" + (" (--unverified takes them)" if "named" not in state else "")
         )
+    for failure in done.failed:
+        typer.echo(f"not exported: {failure}")
+    if done.failed:
+        raise typer.Exit(1)
 
 
 @capture.command()
@@ -263,6 +290,7 @@ def import_(
     Example: radsnap capture import DCIM/ -s films
     """
     from radsnap.jobs.capturing.importing import ImportConfig, import_photos
+    from radsnap.jobs.capturing.session import open_session
 
     given = {
         "session": session,
@@ -278,6 +306,7 @@ def import_(
             typer.echo(f"{line.file}: {line.outcome} {line.image_id} {line.reason}".replace("  ", " "))
     typer.echo(", ".join(f"{count} {outcome}" for outcome, count in done.counts.items()))
     typer.echo(f"{len(done.missing)} pictures have no photo yet; all lines in {session}/import.csv")
+    _say_missing(open_session(session), done.missing)
     if done.proposals:
         typer.echo(
             f"{len(done.proposals)} proposals in {session}/proposals.csv: mark the right ones, then --accept it"

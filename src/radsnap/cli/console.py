@@ -19,7 +19,10 @@ Config = TypeVar("Config", bound="BaseModel")
 
 
 def checked(config: type[Config], values: dict[str, Any]) -> Config:
-    """Make a job's config from a command's options. Raises UsageError naming the first option that is wrong."""
+    """Make a job's config from a command's options. Raises UsageError naming the first option that is wrong.
+
+    What a field keeps out of its repr is secret: it is not told back.
+    """
     from pydantic import ValidationError
 
     try:
@@ -28,7 +31,9 @@ def checked(config: type[Config], values: dict[str, Any]) -> Config:
         first = error.errors()[0]
         where = _option_of(str(first["loc"][0])) if first["loc"] else "these options"
         what = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}: {what}, got {first['input']!r}") from error
+        field = config.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+        got = f", got {first['input']!r}" if field is None or field.repr else ""
+        raise UsageError(f"{where}: {what}{got}") from error
 
 
 def _option_of(field: str) -> str:

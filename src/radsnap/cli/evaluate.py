@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from radsnap.cli.console import bar, checked
+from radsnap.errors import UsageError
 
 if TYPE_CHECKING:
     from radsnap.jobs.evaluate import Evaluation
 
+CHAIN_TITLE = (
+    "gate, kind and one finding in a row; pictures read as they are, not straightened as by 'diagnose'"
+)
+
 
 def evaluate(
-    stage: Annotated[str, typer.Argument(help="gate, kind, findings, lungs or chain.")],
+    stage: Annotated[
+        str,
+        typer.Argument(
+            help="gate, kind, findings, lungs, or chain: gate, kind and one finding in a row, on pictures read as "
+            "they are (`diagnose` also straightens photos, averages, and checks for crops)."
+        ),
+    ],
     manifest: Annotated[Path, typer.Argument(help="A manifest with the truth.")],
     model: Annotated[
         str | None, typer.Option(help="A model; the shipped one of the stage by default.")
@@ -51,9 +62,13 @@ def evaluate(
             "seed": seed,
         },
     )
+    if card and config.stage == "chain":
+        raise UsageError("--into-card writes the figures of one network; the chain is several, leave it out")
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)  # refused before the work, not after
     with bar("evaluating") as report:
         evaluation = run(config, report)
-    _show(evaluation)
+    _show(evaluation, CHAIN_TITLE if config.stage == "chain" else None)
     if output is not None:
         from radsnap.jobs.evaluation_files import write
 
@@ -67,11 +82,11 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _show(evaluation: Evaluation) -> None:
+def _show(evaluation: Evaluation, title: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("figure", "of", "value", "95 % interval", "n")
+    table = Table("figure", "of", "value", "95 % interval", "n", title=title)
     for figure in evaluation.figures:
         value = figure.reason if figure.value is None else f"{figure.value:.3f}"
         interval = (

@@ -185,13 +185,16 @@ def _split(text: str | None) -> tuple[str, ...] | None:
 def _lines(card: Any) -> list[tuple[str, str]]:
     """A card as (line, style)."""
     spec = card.input
-    grey = "grey" if spec.channels == 1 else "grey, three times"
+    colours = "in colour" if spec.pixels == "rgb" else "grey" if spec.channels == 1 else "grey, three times"
     scaled = "each image's own" if spec.normalisation == "image" else f"{spec.mean} and {spec.deviation}"
     training = card.training
     lines = [
         (card.name, "bold"),
         (f"{card.task}: {card.network}, {card.precision}, {card.file} (sha256 {card.sha256[:12]}…)", ""),
-        (f"reads {spec.size_px} × {spec.size_px} px ({spec.fit}), {grey}; mean and deviation: {scaled}", ""),
+        (
+            f"reads {spec.size_px} × {spec.size_px} px ({spec.fit}), {colours}; mean and deviation: {scaled}",
+            "",
+        ),
         *((f"{head.name} ({head.activation}): {', '.join(head.classes)}", "") for head in card.heads),
         (f"trained on {', '.join(training.data) or 'data not stated'}; licence: {training.licence}", ""),
         (f"from {training.started_from}", ""),

@@ -52,13 +52,27 @@ def photograph(
     effects: Annotated[
         list[Path] | None, typer.Option(help="A Python file with effects of your own; it is run. Repeatable.")
     ] = None,
+    phone: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The phone of screen and film; drawn by default.")
+    ] = None,
+    place: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The room of screen and film; drawn by default.")
+    ] = None,
+    monitor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The monitor of screen; drawn by default.")
+    ] = None,
     preview: Annotated[
         bool,
         typer.Option(
-            "--preview", help="Write a contact sheet of every effect and level: DST/preview.png, or DST."
+            "--preview",
+            help="Take no photos; write a contact sheet of every effect and recipe at every level: "
+            "DST/preview.png, or DST.",
         ),
     ] = False,
-    explain: Annotated[bool, typer.Option("--list", help="Explain effects and recipes.")] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--list", help="Explain effects, recipes and the names of phones, places, monitors."),
+    ] = False,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -76,6 +90,11 @@ def photograph(
     if explain:
         _explain(files)
     elif preview:
+        if recipe is not None or level != 1 or any((phone, place, monitor)):
+            raise UsageError(
+                "--preview shows every effect and recipe at every level, drawn at random; leave out --recipe, "
+                "--level, --phone, --place and --monitor, or leave out --preview to take photos"
+            )
         _preview(source, output, root, seed, files)
     elif source is None or output is None:
         raise UsageError(
@@ -103,6 +122,9 @@ def photograph(
             "reference_width_px": reference_width_px,
             "quality": quality,
             "effects": files,
+            "phone": phone,
+            "place": place,
+            "monitor": monitor,
         }
         config = checked(PhotographConfig, given)
         with bar("photographing") as report:

@@ -98,13 +98,16 @@ def serve(
 ) -> None:
     """Open the page where a phone photographs an x-ray and reads the findings.
 
-    Without --host only this machine reaches it. Beyond it everybody needs an access code; one is made
-    where none is given. Research software, not a medical device.
+    Without --host only this machine reaches it. Beyond it, and behind a proxy (--behind-https, --name),
+    everybody needs an access code; one is made where none is given. Research software, not a medical device.
 
     Example: radsnap serve --host 0.0.0.0 --https
     """
     if (cert is None) is not (key is None):
         raise UsageError("--cert and --key go together: a certificate and its key")
+    _need_extra()
+    codes = _codes(access_code or [])
+    made = None if codes else _code_for([host, *(name or [])], behind_https)
     kept = {"data": data, "database": database, "images": images, "retention_days": retention}
     read = {"model": model, "gate": gate, "kind": kind, "workers": workers}
     settings = _settings(
@@ -112,23 +115,26 @@ def serve(
         lungs=None if lungs == "none" else lungs,
         secure=https or cert is not None or behind_https,
         self_signed=https and cert is None,
-        codes=_codes(access_code or []),
+        codes=codes if made is None else {"reader": made},
     )
     if check:
         _check(settings)
         return
     answered = _messenger(messenger)
     own = _certificate(settings, https, cert, key, host, name or [])
-    _serve(settings, host, port, own, name or [], answered)
+    _serve(settings, host, port, own, name or [], made, answered)
+
+
+def _need_extra() -> None:
+    from radsnap.extras import need
+
+    for package in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "segno", "cryptography"):
+        need(package, extra="web")
 
 
 def _settings(given: dict[str, Any], **known: Any) -> Settings:
     """Check what the options say; what is None is left to the settings' own defaults."""
     from radsnap.cli.console import checked
-    from radsnap.extras import need
-
-    for package in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "segno", "cryptography"):
-        need(package, extra="web")
     from radsnap.web.settings import Settings
 
     return checked(Settings, {name: value for name, value in given.items() if value is not None} | known)
@@ -141,6 +147,14 @@ def _codes(given: list[str]) -> dict[str, str]:
         name, equals, code = entry.partition("=")
         codes[name if equals else "reader"] = code if equals else entry
     return codes
+
+
+def _code_for(names: list[str], behind_proxy: bool) -> str | None:
+    """Make a code for a server that more than this machine reaches: by an address, or through a proxy."""
+    from radsnap.serving.address import is_loopback
+    from radsnap.serving.tokens import new_code
+
+    return new_code() if behind_proxy or not all(map(is_loopback, names)) else None
 
 
 def _certificate(
@@ -167,18 +181,14 @@ def _messenger(name: str | None) -> Messenger | None:
 
 def _serve(
     settings: Settings, host: str, port: int, own: Certificate | None, names: list[str],
-    answered: Messenger | None,
+    made: str | None, answered: Messenger | None,
 ) -> None:  # fmt: skip
     import logging
 
-    from radsnap.serving.address import is_loopback, lan_addresses
+    from radsnap.serving.address import lan_addresses
     from radsnap.serving.run import serve as run
-    from radsnap.serving.tokens import new_code
-    from radsnap.web.app import create_app
+    from radsnap.web.app import create_app, opened
 
-    made = new_code() if not is_loopback(host) and settings.open else None
-    if made is not None:
-        settings = settings.model_copy(update={"codes": {"reader": made}})
     everywhere = host in ("0.0.0.0", "::")  # noqa: S104 - the user asked for it
     outside = lan_addresses() if everywhere else [host]
     settings = settings.model_copy(update={"hosts": (*settings.hosts, *outside, *names)})
@@ -188,7 +198,9 @@ def _serve(
     def ready(page: str) -> None:
         _say_ready(_page(page, outside) if everywhere and outside else page, made, own, settings, answered)
 
-    run(create_app(settings, answered), host, port, own, ready=ready)
+    app = create_app(settings, answered)
+    with opened(app):
+        run(app, host, port, own, ready=ready)
 
 
 def _page(opened: str, outside: list[str]) -> str:

@@ -126,6 +126,8 @@ def train(
 ) -> None:
     """Train a stage's network; started again, it goes on where it was interrupted.
 
+    corners and upright start anew, with the photos that they drew.
+
     Example: radsnap train kind --data manifest.csv -o runs/kind
     """
     from radsnap.extras import need

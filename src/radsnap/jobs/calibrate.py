@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from radsnap.errors import ManifestError
+from radsnap.errors import ManifestError, UsageError
 from radsnap.jobs.predict import score_manifest
 from radsnap.jobs.progress import Report, silent
 from radsnap.measure import (
@@ -66,13 +66,19 @@ class Calibration:
 def calibrate(config: CalibrateConfig, report: Report = silent) -> Calibration:
     """Recalibrate a model on a manifest's rows and write it, weights and card, into a folder of its name.
 
-    Raises ManifestError when no finding has enough labels in any domain.
+    Raises ManifestError when no finding has enough labels in any domain, UsageError for a model whose findings exclude
+    each other: their scores depend on one another, so that none has a curve or a point of its own.
     """
     manifest = read_manifest(config.manifest)
     if config.split:
         manifest = manifest.where(split=config.split)
     network = load(config.model)
     card, head = network.card, findings_head(network.card)
+    if head.activation == "softmax":
+        raise UsageError(
+            f"the findings of {card.name} exclude each other (softmax), and calibration sets each one by itself; "
+            "import the model without --one-of where they can be present together"
+        )
     truth = labels(manifest, head.classes, uncertain=config.uncertain, absent="unknown")
     known = ~np.isnan(truth).all(axis=1)
     if not known.any():
@@ -125,9 +131,11 @@ def _find(
 
 def _old(settings: Domain, finding: str) -> Setting | None:
     curve, point = settings.calibration.get(finding), settings.operating_points.get(finding)
-    if curve is None:
+    if curve is None and point is None:
         return None
     threshold = None if point is None else point.score
+    if curve is None:  # a published point: the score itself is read as the probability
+        return Setting(Platt(1.0, 0.0), threshold)
     if isinstance(curve, cards.Platt):
         return Setting(Platt(curve.slope, curve.intercept), threshold)
     return Setting(Isotonic(*zip(*curve.knots, strict=True)), threshold)

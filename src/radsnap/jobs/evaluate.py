@@ -279,7 +279,10 @@ def _inside(statistic: Callable[[Any], Any], keep: NDArray[np.bool_]) -> Callabl
 
 
 def _chain(manifest: Manifest, config: EvaluateConfig, report: Report) -> Evaluation:
-    """Gate, kind and findings in a row: a row is right when every stage that its truth asks for is right."""
+    """Gate, kind and findings in a row: a row is right when every stage that its truth asks for is right.
+
+    Pictures are read as they are: nothing is straightened, averaged or refused as cropped, as `diagnose` does.
+    """
     known_body = manifest.rows((manifest.frame["body"] != "").to_numpy())
     gate, rows, gate_logits, faults = _scored("gate", known_body, report)
     xray = (rows.frame["body"] != NO_XRAY).to_numpy()

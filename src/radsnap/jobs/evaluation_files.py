@@ -9,6 +9,7 @@ import pandas as pd
 
 from radsnap.jobs.evaluate import Evaluation
 from radsnap.measure import Confusion
+from radsnap.models.card import Figure
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -25,11 +26,11 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
 
 
 def _draw_confusion(confusion: Confusion, path: Path) -> None:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Picture
 
     names, table = confusion.classes, confusion.table
     side = 2.6 + 0.5 * len(names)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    figure = Picture(figsize=(side + 1, side), layout="constrained")
     axes = figure.add_subplot()
     share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -44,17 +45,21 @@ def _draw_confusion(confusion: Confusion, path: Path) -> None:
 
 
 def _draw_intervals(evaluation: Evaluation, path: Path) -> None:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Picture
 
     shown = [one for one in evaluation.figures if one.value is not None][::-1]
-    figure = Figure(figsize=(7, 1 + 0.32 * len(shown)), layout="constrained")
+    figure = Picture(figsize=(8, 1 + 0.32 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
     values = np.array([one.value for one in shown], dtype=float)
     low, high = (np.array([getattr(one, end) for one in shown], dtype=float) for end in ("low", "high"))
     places = np.arange(len(shown))
     axes.hlines(places, low, high, color="0.5", linewidth=1.5)
     axes.plot(values, places, "o", color="C0")
-    axes.set_yticks(range(len(shown)), labels=[f"{one.subject} (n={one.n})" for one in shown])
-    axes.set_xlabel(shown[0].measure.replace("_", " ") if shown else "")
+    axes.set_yticks(range(len(shown)), labels=[_label(one) for one in shown])
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(path)
+
+
+def _label(figure: Figure) -> str:
+    """Name a bar by what was measured of what: one picture shows figures of several measures."""
+    return f"{figure.measure.replace('_', ' ')}, {figure.subject} (n={figure.n})"

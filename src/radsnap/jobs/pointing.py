@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from radsnap.imaging import read_image
 from radsnap.models.preprocess import resize, seen, to_input
 from radsnap.models.runtime import Network
-from radsnap.tables import Manifest, paths
+from radsnap.tables import Manifest, parse_boxes, paths
 
 # Grad-CAM is coarse; its peak is looked for on this grid, as it is shown.
 _GRID_PX = 256
@@ -26,23 +26,13 @@ class Pointing:
     patients: NDArray[np.str_]
 
 
-def parse_boxes(text: str, finding: str) -> list[tuple[float, float, float, float]]:
-    """Read the boxes (x, y, width, height in pixels) of a finding from 'Name:x,y,w,h;...'."""
-    boxes = []
-    for part in filter(None, text.split(";")):
-        name, _, numbers = part.rpartition(":")
-        if name == finding:
-            x, y, width, height = (float(number) for number in numbers.split(","))
-            boxes.append((x, y, width, height))
-    return boxes
-
-
 def pointing_game(network: Network, manifest: Manifest, finding: str) -> Pointing:
     """Look for the heat map's peak in the boxes of a finding, over all rows that have such boxes."""
     output = network.card.span("findings").start + network.card.head("findings").classes.index(finding)
     hits, chances, patients = [], [], []
     for row, path in enumerate(paths(manifest)):
-        boxes = parse_boxes(manifest.frame["boxes_xywh"].iloc[row], finding)
+        drawn = parse_boxes(manifest.frame["boxes_xywh"].iloc[row])
+        boxes = [box for name, box in drawn if name == finding]
         if not boxes:
             continue
         picture = seen(read_image(path), network.card.input)
