@@ -54,6 +54,9 @@ def test_a_cropped_picture_is_written_as_it_is(photos: Path, monkeypatch: pytest
     done = run(photos, Quad(CORNERS, 0.99, cropped_already=True), monkeypatch)
     assert [item.status for item in done] == ["cropped already"] * 2
     assert "left as it is" in done[0].sentence
+    told = done[0].to_json()
+    assert told["retake"] in (True, False)
+    assert {one["name"] for one in told["quality"]} >= {"glare", "blurred"}
     same = read_image(photos.parent / "out" / "a.png")
     assert np.array_equal(same.pixels, read_image(photos / "a.png").pixels)
 

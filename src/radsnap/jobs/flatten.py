@@ -170,9 +170,12 @@ def _straightened(
         quad.others,
     )
     if quad.cropped_already:
-        return Flattened(str(source), "cropped already", _write(config, name, image), told, size_px=size)
+        file = _write(config, name, image)
+        return Flattened(
+            str(source), "cropped already", file, told, quality=quality(image, quad), size_px=size
+        )
     if not (quad.sure or config.unsure):
-        return Flattened(str(source), "not sure", quad=told, size_px=size)
+        return Flattened(str(source), "not sure", quad=told, quality=quality(image, quad), size_px=size)
     straight = straighten(image, quad, config.longest_px, config.turn)
     judged = quality(image, quad, straight=straight)
     file = _write(config, name, straight.radiograph)
