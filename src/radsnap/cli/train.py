@@ -75,7 +75,9 @@ Guide = Annotated[
     float, typer.Option(help="Weight of keeping heat maps inside the manifest's lung masks and boxes.")
 ]
 Accumulate = Annotated[int, typer.Option(help="Take a step's images in so many parts, to save memory.")]
-Precision = Annotated[str, typer.Option(help="bf16 or float32.")]
+Precision = Annotated[
+    str, typer.Option(help="bf16 (float32 where the processor would only emulate it) or float32.")
+]
 Compiled = Annotated[
     bool, typer.Option("--compiled", help="Compile the network first; pays in long trainings.")
 ]

@@ -23,6 +23,7 @@ from radsnap.imaging.homography import corners_of, homography, project
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.learn.corner_bank import Bank
 from radsnap.learn.corner_scenes import VIEWS, share_inside, view_of
+from radsnap.learn.precision import mixed
 from radsnap.models.card import Figure
 from radsnap.seeds import stream
 
@@ -93,7 +94,7 @@ class Exported(nn.Module):
         return logits, torch.sigmoid(maps)
 
 
-def _conv(channels: int, out: int, stride: int = 1, act: bool = True) -> nn.Sequential:
+def _conv(channels: int, out: int, stride: int | tuple[int, int] = 1, act: bool = True) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out)]
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if act else []))
 

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from radsnap.learn.data import Example, Fixed, Rows, batches
+from radsnap.learn.precision import mixed
 from radsnap.measure import auroc
 from radsnap.models.averaging import Average, averaged
 from radsnap.models.card import Head
@@ -38,7 +39,7 @@ def said_of(
 
     def run(view: Array) -> Array:
         images = torch.from_numpy(view).to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with mixed(device.type):
             return np.asarray(network(images).float().cpu().numpy())
 
     logits, targets = [], []

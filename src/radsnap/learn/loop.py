@@ -24,6 +24,7 @@ from radsnap.learn import checkpoint
 from radsnap.learn.data import Batch, Example, batches
 from radsnap.learn.objectives import KNOWN, Objective
 from radsnap.learn.optimiser import Schedule, optimiser_of, set_rates
+from radsnap.learn.precision import mixed
 from radsnap.learn.ranks import Ranks
 from radsnap.seeds import stream
 
@@ -191,7 +192,7 @@ class _Run:
         for number, part in enumerate(self._parts(batch)):
             waits = number + 1 < parts and isinstance(self.loss, DistributedDataParallel)
             with self.loss.no_sync() if waits else nullcontext():  # type: ignore[operator]
-                with torch.autocast(self.device.type, torch.bfloat16, self.schedule.precision == "bf16"):
+                with mixed(self.device.type, self.schedule.precision == "bf16"):
                     loss = self.loss(part) / parts
                 value = float(loss.detach())
                 if not math.isfinite(value):

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from radsnap.learn.masking import Chance, Corruption, corrupt
 from radsnap.learn.objectives import Batch, Loss, Objective
+from radsnap.learn.precision import mixed
 from radsnap.models.networks_vit import Block, ViT, places
 
 Counted = Literal["corrupted", "all"]
@@ -162,7 +163,7 @@ def judge_restoring(network: nn.Module, view: View, batches: Sequence[Batch]) ->
     own, plain = [], []
     for batch in batches:
         moved = {name: value.to(device) for name, value in batch.items()}
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with mixed(device.type):
             seen = view(network, moved)
         own.append(absolute_error(seen))
         mean = seen.original.mean(dim=(1, 2, 3), keepdim=True).expand_as(seen.original)

@@ -22,6 +22,7 @@ from radsnap.learn.augment import Augmentation, Varied, augment, follow, photogr
 from radsnap.learn.data import Batch, Example, Grey, batches
 from radsnap.learn.objectives import Loss, Objective
 from radsnap.learn.pictures import decode
+from radsnap.learn.precision import mixed
 from radsnap.models.card import InputSpec
 from radsnap.models.preprocess import resize, to_input
 from radsnap.seeds import stream
@@ -248,7 +249,7 @@ def dice_of(
     values = []
     for batch in batches(FixedMasks(rows, spec, recipe), batch_size, workers=0, drop_last=False):
         images = batch["image"].to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with mixed(device.type):
             said = network(images).float().cpu() > 0
         truth = batch["target"] > 0.5
         both, either = (said & truth).sum(dim=(2, 3)), said.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))
