@@ -27,6 +27,7 @@ from scipy.optimize import minimize
 from radsnap.flatten import corners as finder
 from radsnap.flatten.corners import corner_error
 from radsnap.flatten.quad import SURE
+from radsnap.flatten.strips import comfortable
 from radsnap.imaging import Photo, project, resizing
 from radsnap.learn.corner_bank import KINDS, stock_of
 from radsnap.learn.corner_scenes import Stock, cropped, digital, take, view_of
@@ -96,13 +97,15 @@ def photographed(stock: Stock, level: int, options: argparse.Namespace) -> list[
 def steps(
     photo: np.ndarray, trail: finder.Trail | None, truth: np.ndarray, seen: np.ndarray
 ) -> tuple[float, float, float]:
-    """Give the errors after the first look, after the closer ones and after the edges."""
+    """Give the errors after the first look, after the wide one along the sides and after the narrow ones."""
     if trail is None:
         return (1.0, 1.0, 1.0)
     size = (photo.shape[1], photo.shape[0])
     cells = (trail.sight.maps.shape[2], trail.sight.maps.shape[1])
     first = project(resizing(cells, size), trail.coarse.corners)
-    found = (first, trail.looks[-1].corners, trail.corners)
+    small, _ = comfortable(photo, first)
+    wide = project(resizing((small.shape[1], small.shape[0]), size), trail.looks[0].corners)
+    found = (first, wide, trail.corners)
     return tuple(side_error(corners, truth, seen) for corners in found)  # type: ignore[return-value]
 
 
@@ -178,7 +181,7 @@ def say(rows: list[dict[str, object]]) -> bool:
         if whole and kind == "both":
             missed |= (level in (1, 2) and shares[0] < 0.95) or (level == 3 and shares[1] < 0.9)
     by_step = np.array([row["steps"] for row in rows if row["whole"]])
-    for name, error in zip(("first look", "closer looks", "edges"), by_step.T, strict=True):
+    for name, error in zip(("first look", "wide look", "narrow looks"), by_step.T, strict=True):
         print(f"{name:12s} ≤ 1 % {(error <= 0.01).mean():.1%}, ≤ 5 % {(error <= 0.05).mean():.1%}")
     for name, group in (("all in view", [r for r in rows if r["whole"]]), ("any", rows)):
         sure = [

@@ -55,7 +55,7 @@ def test_corners_are_trained_from_a_manifest_to_a_network_that_finds(manifest: P
     card = train_corner_network(config, lambda progress: said.append(progress.note))
     assert card.name == "corners"
     assert {path.name for path in tmp_path.iterdir()} >= {
-        "train.npz", "val.npz", "corners.onnx", "corners.card.json", "borders.onnx", "borders.card.json",
+        "train-000.npz", "val-000.npz", "corners.onnx", "corners.card.json", "borders.onnx", "borders.card.json",
     }  # fmt: skip
     assert any("photos to train on" in note for note in said)
     photo = Photo(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8))

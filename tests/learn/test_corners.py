@@ -11,13 +11,10 @@ import pytest
 import torch
 
 from radsnap.errors import ManifestError, UsageError
-from radsnap.flatten.closer import MAP_PX, OUTSIDE
-from radsnap.flatten.quad import diagonal
 from radsnap.imaging.homography import corners_of
-from radsnap.learn import borders, corner_scenes
+from radsnap.learn import corner_scenes
 from radsnap.learn import corners as learn
-from radsnap.learn.borders import border_example, border_loss, profiles, supposed
-from radsnap.learn.corner_bank import Bank, draw_bank, read_bank
+from radsnap.learn.corner_bank import Bank, draw_bank, joined, read_bank
 from radsnap.learn.corner_scenes import VIEWS, Stock, draw_scene, drawn_from, share_inside, view_of
 from radsnap.learn.corners import Corners, corner_loss, example, fit, in_order, targets
 from radsnap.phantom import sample_chest
@@ -36,7 +33,7 @@ def stock() -> Stock:
 
 @pytest.fixture(scope="module")
 def bank(stock: Stock) -> Bank:
-    return draw_bank(stock, 16, 3, lambda done: None)
+    return draw_bank(stock, range(16), 3)
 
 
 def bright(corners: np.ndarray = TRUE, size: tuple[int, int] = (256, 256)) -> np.ndarray:
@@ -47,10 +44,10 @@ def bright(corners: np.ndarray = TRUE, size: tuple[int, int] = (256, 256)) -> np
 
 
 def test_a_photo_depends_on_the_seed_and_its_number_alone(stock: Stock, bank: Bank) -> None:
-    again = draw_bank(stock, 5, 3, lambda done: None)
+    again = draw_bank(stock, range(5), 3)
     assert np.array_equal(again.data, bank.data[: bank.starts[5]])
     assert np.array_equal(again.corners_px, bank.corners_px[:5], equal_nan=True)
-    assert not np.array_equal(draw_bank(stock, 1, 4, lambda done: None).data, again.data[: again.starts[1]])
+    assert not np.array_equal(draw_bank(stock, range(1), 4).data, again.data[: again.starts[1]])
 
 
 def test_a_stored_bank_comes_back(bank: Bank, tmp_path: Path) -> None:
@@ -59,6 +56,13 @@ def test_a_stored_bank_comes_back(bank: Bank, tmp_path: Path) -> None:
     assert len(back) == 16
     assert np.array_equal(back.photo(7), bank.photo(7))
     assert np.array_equal(back.corners_px, bank.corners_px, equal_nan=True)
+
+
+def test_a_bank_drawn_in_parts_is_the_same(stock: Stock, bank: Bank) -> None:
+    parts = joined([draw_bank(stock, range(5), 3), draw_bank(stock, range(5, 16), 3)])
+    for name in ("data", "starts", "views", "levels"):
+        assert np.array_equal(getattr(parts, name), getattr(bank, name))
+    assert np.array_equal(parts.corners_px, bank.corners_px, equal_nan=True)
 
 
 def test_a_missing_bank_is_refused(tmp_path: Path) -> None:
@@ -156,92 +160,20 @@ BELOW = TRUE + np.array([0.0, 150.0])
 def test_a_side_out_of_view_is_not_asked_for() -> None:
     seen, _ = targets(BELOW)
     assert seen.tolist() == [1, 1, 0, 1]
-    onto = np.eye(3)
-    meets = profiles(BELOW, onto, (256, 256))
-    assert np.isfinite(meets).any(axis=1).tolist() == [True, True, False, True]
 
 
-def test_profiles_meet_the_sides_where_the_picture_changes() -> None:
-    meets = profiles(TRUE, np.eye(3), (256, 256))
-    photo = bright()[..., 0].astype(float)
-    for place in range(22, 44):
-        line = 4 * place + 1.5
-        column = photo[:, round(line)]
-        assert 4 * meets[0, place] + 1.5 == pytest.approx(np.argmax(column > 127), abs=1.0)
-        assert 4 * meets[2, place] + 1.5 == pytest.approx(255 - np.argmax(column[::-1] > 127), abs=1.0)
-        row = photo[round(line)]
-        assert 4 * meets[3, place] + 1.5 == pytest.approx(np.argmax(row > 127), abs=1.0)
-        assert 4 * meets[1, place] + 1.5 == pytest.approx(255 - np.argmax(row[::-1] > 127), abs=1.0)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_however_an_example_is_turned_its_sides_lie_on_the_picture(seed: int) -> None:
-    made = border_example(bright(), TRUE, np.random.default_rng(seed), light=False)
-    grey = made.image.transpose(1, 2, 0).copy()
-    grey[(grey == OUTSIDE).all(axis=2)] = 0
-    inside = cv2.resize(grey[..., 1], (MAP_PX, MAP_PX), interpolation=cv2.INTER_AREA) > 127
-    assert ((made.mask > 0.5) == inside).mean() > 0.98
-    for place in np.flatnonzero(np.isfinite(made.meets[:, :]).all(axis=0)):
-        down, across = np.flatnonzero(inside[:, place]), np.flatnonzero(inside[place])
-        if len(down) and len(across):
-            met = [made.meets[0, place], made.meets[1, place], made.meets[2, place], made.meets[3, place]]
-            assert np.abs(np.array(met) - (down[0], across[-1], down[-1], across[0])).max() < 2.5
-
-
-def test_supposed_corners_are_off_by_some_and_rarely_by_much() -> None:
-    away = []
-    for seed in range(60):
-        rough = supposed(np.random.default_rng(seed), TRUE, (256, 256))
-        away.append(np.linalg.norm(rough - TRUE, axis=1).max() / diagonal(TRUE))
-    assert 0.02 < np.median(away) < 0.12
-    assert max(away) < 0.4
-
-
-def test_what_fits_costs_less_than_what_does_not() -> None:
-    made = border_example(bright(), TRUE, np.random.default_rng(0), light=False)
-    meets = torch.from_numpy(made.meets)[None]
-    rest = (torch.from_numpy(made.sides)[None], torch.from_numpy(made.mask)[None], meets)
-    logits = torch.full((1, 7), 8.0)
-    cells = torch.arange(MAP_PX)[:, None]
-
-    def maps(shift: float) -> torch.Tensor:
-        heat = torch.zeros(1, 5, MAP_PX, MAP_PX)
-        heat[0, 0] = torch.where(rest[1][0] > 0.5, 8.0, -8.0)
-        for side in range(4):
-            near = -((cells - torch.nan_to_num(meets[0, side], nan=30.0) - shift) ** 2) / (2 * 0.6**2)
-            heat[0, 1 + side] = near if side % 2 == 0 else near.T
-        return heat
-
-    right, off = (float(border_loss(logits, maps(shift), rest)) for shift in (0.0, 1.0))
-    assert right < off - 0.2
-
-
-def test_the_exported_profiles_sum_to_one() -> None:
-    with torch.inference_mode():
-        logits, ridges = borders.ExportedBorders(Corners().eval())(torch.zeros(1, 3, 256, 256))
-    assert logits.shape == (1, 4)
-    for side in range(4):
-        assert ridges[0, side].sum(dim=side % 2).numpy() == pytest.approx(1.0, abs=1e-4)
-
-
-@pytest.mark.parametrize("task", ["first look", "closer look"])
-def test_a_handful_of_photos_is_learnt(task: str, bank: Bank) -> None:
+def test_a_handful_of_photos_is_learnt(bank: Bank) -> None:
     costs: list[float] = []
     places = np.flatnonzero(bank.views == VIEWS.index("framed"))[:4]
 
     def batch_of(step: int, done: float) -> tuple[torch.Tensor, ...]:
-        if task == "first look":
-            made = [example(bank.photo(p), bank.corners_px[p].astype(float), 1, None, 128) for p in places]
-            rest = (torch.tensor([1] * len(made)), *(torch.from_numpy(np.stack([getattr(m, name) for m in made])) for name in ("sides", "maps")))  # fmt: skip
-        else:
-            rng = np.random.default_rng(0)
-            made = [border_example(bank.photo(p), bank.corners_px[p].astype(float), rng) for p in places]  # type: ignore[misc]
-            rest = tuple(torch.from_numpy(np.stack([getattr(m, name) for m in made])) for name in ("sides", "mask", "meets"))  # type: ignore[assignment]  # fmt: skip
+        made = [example(bank.photo(p), bank.corners_px[p].astype(float), 1, None, 128) for p in places]
         images = (torch.from_numpy(np.stack([m.image for m in made])).float() / 255 - 0.5) / 0.25
-        return images, *rest
+        sides, maps = (torch.from_numpy(np.stack([getattr(m, name) for m in made])) for name in ("sides", "maps"))  # fmt: skip
+        return images, torch.tensor([1] * len(made)), sides, maps
 
     def cost(logits: torch.Tensor, maps: torch.Tensor, rest: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        made = (corner_loss if task == "first look" else border_loss)(logits, maps, rest)
+        made = corner_loss(logits, maps, rest)
         costs.append(made.item())
         return made
 

@@ -1,4 +1,4 @@
-"""Find the x-ray in a photo: one small network sees it, another looks closer, the picture's own edges place it."""
+"""Find the x-ray in a photo: one small network sees it, another looks along its sides, wide and then narrow."""
 
 from __future__ import annotations
 
@@ -10,25 +10,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radsnap.flatten.closer import Closer, look_closer
-from radsnap.flatten.edges import Refined, refine
 from radsnap.flatten.lines import Coarse, quad_of
 from radsnap.flatten.quad import POSSIBLE, Points, Quad, diagonal
+from radsnap.flatten.strips import COARSE, FINE, Look, comfortable, look_closer
 from radsnap.imaging import Photo, corners_of, project, resizing
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.models.preprocess import to_input
 from radsnap.models.runtime import Network, load
 
 FloatArray = NDArray[np.float32]
-# Edges are looked for in a photo of this size: finer than the corners' error, coarse enough for moiré to fade.
-_EDGES_AT_PX = 1280
+# A photo is brought to this size before anything is looked for: a phone's twelve megapixels are four times as long.
+_LONGEST_PX = 1280
 _LEAST_PX = 32
 _LONGEST_ASPECT = 4.0
-# What the edges may move a corner by, of the diagonal, before the network's own corners are kept.
-_MOVED_AT_MOST = 0.03
-_LOOKS = 3
-# A look that moves the corners by less than this, of the diagonal, is the last.
-_SETTLED = 0.004
+# A narrow look that moves the corners by less than this, of the diagonal, is the last.
+_SETTLED = 0.002
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +38,11 @@ class Sight:
 
 @dataclass(frozen=True, eq=False)
 class Trail:
-    """How corners were come by: the first look, the closer ones in turn, and the edges."""
+    """How corners were come by: the first look, and the closer ones in turn, wide and then narrow."""
 
     sight: Sight
     coarse: Coarse
-    looks: tuple[Closer, ...]
-    refined: Refined
+    looks: tuple[Look, ...]
     corners: Points
 
 
@@ -95,42 +90,41 @@ def placed(pixels: ByteImage, sight: Sight, closer: Network) -> Quad | None:
 
 
 def followed(pixels: ByteImage, sight: Sight, closer: Network) -> Trail | None:
-    """Follow an x-ray from the first look to its edges. None where it is lost on the way."""
+    """Follow an x-ray from the first look to its borders. None where it is lost on the way."""
     coarse = quad_of(sight.maps, sight.sides > 0.5)
     if coarse is None:
         return None
     height, width = pixels.shape[:2]
     corners = project(resizing((sight.maps.shape[2], sight.maps.shape[1]), (width, height)), coarse.corners)
-    looks: list[Closer] = []
-    for _ in range(_LOOKS):
-        found = look_closer(closer, pixels, corners)
+    small, corners = comfortable(pixels, corners)
+    looks: list[Look] = []
+    for reach in (COARSE, FINE, FINE):
+        found = look_closer(closer, small, corners, reach)
         if found is None:
             return None
         looks.append(found)
         corners = found.corners
-        if found.moved < _SETTLED:
+        if reach == FINE and found.moved < _SETTLED:
             break
-    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
-    refined = refine(grey, corners, looks[-1].seen, onto_dark=False)
-    if refined.moved <= _MOVED_AT_MOST:
-        corners = refined.corners
-    return Trail(sight, coarse, tuple(looks), refined, corners)
+    back = resizing((small.shape[1], small.shape[0]), (width, height))
+    return Trail(sight, coarse, tuple(looks), project(back, corners))
 
 
 def features(trail: Trail) -> NDArray[np.float64]:
     """Give what confidence is judged by: each about 0 for a good quad, at most 1 for a doubtful one."""
-    sight, last, first = trail.sight, trail.looks[-1], trail.looks[0]
+    sight, wide, last = trail.sight, trail.looks[0], trail.looks[-1]
     return np.array(
         [
             np.sqrt(max(1 - trail.coarse.agreement, 0)),
             _decades(1 - float(sight.views[1]), 4),
-            np.sqrt(min(first.moved, 0.2) / 0.2),
+            np.sqrt(min(wide.moved, 0.2) / 0.2),
             np.sqrt(min(last.moved, 0.02) / 0.02),
-            min(last.spread, 0.1) / 0.1,
+            min(wide.spread, 0.1) / 0.1,
+            np.sqrt(min(last.spread, 0.03) / 0.03),
+            _decades(1 - wide.clear, 3),
             _decades(1 - last.clear, 3),
+            _decades(2 * wide.doubt, 4),
             _decades(2 * last.doubt, 4),
-            np.sqrt(min(trail.refined.moved, 0.04) / 0.04),
-            1 - trail.refined.held,
             sum(not seen for seen in last.seen) / 4,
         ]
     )
@@ -142,7 +136,7 @@ def _decades(doubt: float, count: int) -> float:
 
 
 # Fitted by bench/flatten_accuracy.py --fit on photos of the split val.
-_WEIGHTS = np.array([-0.69, -0.15, -0.97, -0.7, -0.27, -2.3, -1.4, -0.73, -1.82, -0.14])
+_WEIGHTS = np.array([-0.69, -0.15, -0.97, -0.7, -0.27, -0.27, -1.0, -2.3, -1.4, -1.4, -0.14])
 _BIAS = 4.62
 
 
@@ -159,7 +153,7 @@ def corner_error(found: Points, truth: Points) -> float:
 
 def _reduced(pixels: ByteImage) -> ByteImage:
     height, width = pixels.shape[:2]
-    scale = _EDGES_AT_PX / max(height, width)
+    scale = _LONGEST_PX / max(height, width)
     if scale >= 1:
         return pixels
     size = (round(width * scale), round(height * scale))

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from radsnap.errors import TrainingError
 from radsnap.jobs.progress import Progress, Report, silent
+from radsnap.jobs.scale import Lost, Scale, spread
 from radsnap.jobs.training.kinds import drawing, rows_by_kind
-from radsnap.learn.borders import ExportedBorders, border_figures, border_inputs, train_borders
-from radsnap.learn.corner_bank import Bank, draw_bank, read_bank, stock_of
-from radsnap.learn.corner_scenes import VIEWS
+from radsnap.learn.corner_bank import Bank, draw_bank, joined, read_bank, stock_of
+from radsnap.learn.corner_scenes import VIEWS, Stock
 from radsnap.learn.corners import INPUT_PX, SIDES, Corners, Exported, corner_figures, train_corners
-from radsnap.learn.export import quantise, to_half, write_onnx
+from radsnap.learn.export import to_half, write_onnx
+from radsnap.learn.strips import ExportedStrips, Strips, strip_figures, train_strips
 from radsnap.models.card import Card, Figure, Head, InputSpec, Training, sha256_of, write_card
 from radsnap.tables import Manifest
 
+# Photos are drawn and kept so many to a file: an interrupted run goes on, and several processes share the work.
+_PART = 1000
 _COMMON_KINDS = ("xray_other", "cxr_lateral")
 
 
 class TrainCornersConfig(BaseModel):
-    """What the training of the corner network is told. minutes and closer_minutes: of the processor, for either look."""
+    """What the training of the corner network is told.
+
+    minutes and closer_minutes: of the processor, for either look. jobs: processes that draw (None: as many as there
+    are CPUs).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,8 +44,9 @@ class TrainCornersConfig(BaseModel):
     paediatric: int = Field(default=1200, ge=0)
     phantoms: int = Field(default=240, ge=0)
     minutes: float = Field(default=90.0, gt=0)
-    closer_minutes: float = Field(default=46.0, gt=0)
+    closer_minutes: float = Field(default=45.0, gt=0)
     seed: int = 10
+    jobs: int | None = Field(default=None, ge=1)
 
 
 def train_corner_network(config: TrainCornersConfig, report: Report = silent) -> Card:
@@ -55,28 +66,64 @@ def train_corner_network(config: TrainCornersConfig, report: Report = silent) ->
     torch.save(network.state_dict(), config.output / "corners.pt")
     figures = corner_figures(network, judged)
     card = ship_corners(config, network, figures, len(training))
-    second = train_borders([training], config.closer_minutes, config.seed, network.state_dict(), tell=tell)
+    second = train_strips(training, config.closer_minutes, config.seed, tell=tell)
     torch.save(second.state_dict(), config.output / "borders.pt")
-    ship_borders(config, second, border_figures(second, judged), training, len(training))
+    ship_borders(config, second, strip_figures(second, judged), len(training))
     return card
 
 
 def _bank(
     config: TrainCornersConfig, manifest: Manifest, split: str, count: int, seed: int, report: Report
 ) -> Bank:
-    path = config.output / f"{split}.npz"
+    """Draw what is not drawn yet of a split's photos, in parts and by several processes, and read all of them."""
     phantoms = config.phantoms if split == "train" else config.phantoms // 6
-    settings = drawing(
-        manifest, split, photos=count, seed=seed, paediatric=config.paediatric, phantoms=phantoms
-    )
-    if not path.is_file():
-        rows = _rows(manifest.frame, config)
-        stock = stock_of(rows, manifest.root, phantoms, seed, split)
-        bank = draw_bank(
-            stock, count, seed, lambda done: report(Progress(done, count, f"photos to {split} on"))
-        )
-        bank.save(path, settings)
-    return read_bank(path, settings)
+    settings = drawing(manifest, split, seed=seed, paediatric=config.paediatric, phantoms=phantoms)
+    parts = [
+        _Part(config.output / f"{split}-{first // _PART:03d}.npz", first, min(first + _PART, count))
+        for first in range(0, count, _PART)
+    ]
+    missing = [part for part in parts if not part.path.is_file()]
+    done = len(parts) - len(missing)
+    draw = _Draw(config, split, phantoms, seed, settings)
+    jobs = max(min(config.jobs or os.cpu_count() or 1, len(missing)), 1)
+    for part, lost in spread(draw, missing, Scale(jobs)):
+        if isinstance(lost, Lost):
+            raise TrainingError(
+                f"{part.path}: {lost.reason}; started again, the training draws what is missing"
+            )
+        done += 1
+        report(Progress(done, len(parts), f"photos to {split} on, a thousand a step"))
+    return joined([read_bank(part.path, f"{settings} {part.first} {part.last}") for part in parts])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The photos from number `first` to before `last`, and their file."""
+
+    path: Path
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What a process is told to draw the parts of a split; it reads the x-rays once."""
+
+    config: TrainCornersConfig
+    split: str
+    phantoms: int
+    seed: int
+    settings: str
+
+    def __call__(self, part: _Part) -> None:
+        bank = draw_bank(_stock(self), range(part.first, part.last), self.seed)
+        bank.save(part.path, f"{self.settings} {part.first} {part.last}")
+
+
+@lru_cache(maxsize=1)
+def _stock(draw: _Draw) -> Stock:
+    manifest = rows_by_kind(draw.config.data)
+    return stock_of(_rows(manifest.frame, draw.config), manifest.root, draw.phantoms, draw.seed, draw.split)
 
 
 def _rows(table: pd.DataFrame, config: TrainCornersConfig) -> pd.DataFrame:
@@ -104,28 +151,29 @@ def ship_corners(
         "Reads colour photos stretched to a square. heat_maps are five: the x-ray's mask, then its top, "
         "right, bottom and left side, in [0, 1]."
     )
-    return _shipped(config, file, "float16", heads, figures, images, caveat)
+    return _shipped(config, file, "corners", heads, figures, images, caveat)
 
 
 def ship_borders(
-    config: TrainCornersConfig, network: Corners, figures: tuple[Figure, ...], bank: Bank, images: int
+    config: TrainCornersConfig, network: Strips, figures: tuple[Figure, ...], images: int
 ) -> Card:
-    """Write the closer look as ONNX in int8 with its card."""
+    """Write the closer looks as ONNX in half precision with their card."""
     whole, file = config.output / "borders-float32.onnx", config.output / "borders.onnx"
-    write_onnx(ExportedBorders(network), INPUT_PX, whole, ["logits", "heat_maps"], channels=3)
-    quantise(whole, border_inputs(bank, 200, config.seed), file)
+    write_onnx(ExportedStrips(network), INPUT_PX, whole, ["logits", "heat_maps"], channels=3)
+    to_half(whole, file)
     heads = (Head(name="sides", classes=SIDES, activation="sigmoid"),)
     caveat = (
-        "Reads a roughly known quadrilateral with a fifth around it, laid square. heat_maps are four: for "
-        "each column where it meets the top side, for each row the right, and so on; each sums to one."
+        "Reads four strips of 256 × 64 px along the sides of a roughly known quadrilateral, one below the other, each "
+        "with its outside up. heat_maps are four, of 64 rows and 32 columns: for each column the probabilities of where it "
+        "meets the border."
     )
-    return _shipped(config, file, "int8", heads, figures, images, caveat)
+    return _shipped(config, file, "strips", heads, figures, images, caveat)
 
 
 def _shipped(
     config: TrainCornersConfig,
     file: Path,
-    precision: Literal["float16", "int8"],
+    network: str,
     heads: tuple[Head, ...],
     figures: tuple[Figure, ...],
     images: int,
@@ -135,7 +183,7 @@ def _shipped(
     card = Card(
         name=file.stem,
         task=file.stem,
-        network="corners",
+        network=network,
         input=InputSpec(
             size_px=INPUT_PX, channels=3, pixels="rgb", normalisation="fixed", mean=0.5, deviation=0.25
         ),
@@ -143,7 +191,7 @@ def _shipped(
         heat_maps=True,
         file=file.name,
         sha256=sha256_of(file),
-        precision=precision,
+        precision="float16",
         training=Training(
             command=f"radsnap train corners --data {config.data} -o {config.output}",
             data=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -94,26 +94,39 @@ def _phantom(seed: int, name: str, key: int) -> ByteImage:
     return np.rint(drawn.radiograph.pixels * 255).astype(np.uint8)
 
 
-def draw_bank(stock: Stock, count: int, seed: int, tell: Callable[[int], None]) -> Bank:
+def draw_bank(stock: Stock, numbers: range, seed: int) -> Bank:
     """Draw photos of all levels, of screens and films in turn; photo i depends on (seed, i) alone."""
     coded: list[bytes] = []
     scenes: list[CornerScene] = []
-    for i in range(count):
-        made = draw_scene(stream(seed, "corner scene", i), stock, 1 + i // 2 % 4, KINDS[i % 2])
+    for i in numbers:
+        made = draw_scene(stream(seed, "corner scene", i), stock, _level(i), KINDS[i % 2])
         small, corners, _ = shrunk(made.photo, made.corners_px, LONG_PX)
         coded.append(encode_jpeg(small, 90, "4:4:4"))
         scenes.append(CornerScene(small[:0], made.view, corners))
-        tell(i + 1)
-    return _packed(coded, scenes)
-
-
-def _packed(coded: Sequence[bytes], scenes: Sequence[CornerScene]) -> Bank:
     return Bank(
         np.frombuffer(b"".join(coded), np.uint8),
         np.cumsum([0, *(len(data) for data in coded)], dtype=np.int64),
         np.array([VIEWS.index(made.view) for made in scenes], np.int8),
-        np.array([1 + i // 2 % 4 for i in range(len(scenes))], np.int8),
+        np.array([_level(i) for i in numbers], np.int8),
         np.array([made.corners_px for made in scenes], np.float32).reshape(-1, 4, 2),
+    )
+
+
+def _level(number: int) -> int:
+    return 1 + number // 2 % 4
+
+
+def joined(banks: Sequence[Bank]) -> Bank:
+    """Make one bank of several."""
+    ends = np.cumsum([0, *(len(bank.data) for bank in banks)])
+    starts = [bank.starts[:-1] + end for bank, end in zip(banks, ends, strict=False)]
+    return Bank(
+        np.concatenate([bank.data for bank in banks]),
+        np.concatenate([*starts, ends[-1:]]).astype(np.int64),
+        *(
+            np.concatenate([getattr(bank, name) for bank in banks])
+            for name in ("views", "levels", "corners_px")
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -289,20 +289,23 @@ def train_corners(
     return fit(network, batch_of, corner_loss, minutes, 3e-3, tell, keep)
 
 
+Fitted = TypeVar("Fitted", bound=nn.Module)
+
+
 def fit(
-    network: Corners,
+    network: Fitted,
     batch_of: Callable[[int, float], tuple[Tensor, ...]],
     cost: Callable[[Tensor, Tensor, tuple[Tensor, ...]], Tensor],
     minutes: float,
     rate: float,
     tell: Callable[[int, float, float], None],
-    keep: Callable[[Corners], None],
-) -> Corners:
+    keep: Callable[[Fitted], None],
+) -> Fitted:
     """Fit a network for so many minutes of the processor, the rate falling by a cosine of the time; gives the average of its weights.
 
     batch_of: makes the batch of a step (step, share done): inputs, then whatever cost(logits, maps, rest) wants.
     """
-    network = cast(Corners, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    network = cast(Fitted, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     follow = torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)  # type: ignore[no-untyped-call]
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=1e-2)
@@ -310,7 +313,7 @@ def fit(
     while done < 1:
         batch = batch_of(step, done)
         images = batch[0].contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed("cpu"):
             logits, maps = network(images)
         loss = cost(logits.float(), maps.float(), batch[1:])
         for group in optimiser.param_groups:
@@ -325,8 +328,8 @@ def fit(
         if step % 50 == 0:
             tell(step, done, mean)
         if step % 300 == 0:
-            keep(cast(Corners, average.module))
-    return cast(Corners, average.module.eval())
+            keep(cast(Fitted, average.module))
+    return cast(Fitted, average.module.eval())
 
 
 def _batch(
