@@ -15,9 +15,9 @@ from numpy.random import Generator
 from radsnap.errors import UsageError
 from radsnap.findings import canonical
 from radsnap.imaging.radiograph import FloatImage
-from radsnap.phantom.paths import depth, grain, round_path, soften
+from radsnap.phantom.paths import depth, grain, shade, soften
 from radsnap.phantom.picture import Phantom, attenuate, picture, window
-from radsnap.phantom.shapes import Box, Frame, Mask, moved, ribbon, spline
+from radsnap.phantom.shapes import Box, Mask, Part, Shape, blob, outline
 from radsnap.phantom.thorax import Anatomy, Layers, build, heart_outline, lung_outline, sample_anatomy
 from radsnap.seeds import stream
 
@@ -31,21 +31,20 @@ class Lesion:
     side: int = 1
 
 
-def _flood(layers: Layers, share: FloatImage) -> None:
-    """Fill a share of the lungs' air, 0 to 1 a pixel, with water; vessels drown in it."""
+def _flood(layers: Layers, lesion: Lesion, share: FloatImage) -> FloatImage:
+    """Fill a share, 0 to 1 a pixel, of one lung's air with water; vessels drown in it. Returns the share in the lung."""
+    share = soften(share * layers.lungs[lesion.side], 0.003 * layers.frame.unit)
     layers.air *= 1 - share
     layers.vessels *= 1 - share
+    return share
 
 
 def _spot(layers: Layers, lesion: Lesion, rng: Generator, low: float, high: float) -> tuple[float, float]:
     """Choose a place inside the lung of the lesion's side, between two levels, where there is air to replace."""
-    free = layers.lungs[lesion.side] & (layers.air > 3)
-    for _ in range(50):
-        x, y = lesion.side * rng.uniform(0.13, 0.42), rng.uniform(low, high)
-        column, row = np.rint(layers.frame.px([(x, y)])[0]).astype(int)
-        if 0 <= row < free.shape[0] and 0 <= column < free.shape[1] and free[row, column]:
-            break
-    return x, y
+    xs, ys = layers.frame.grid()
+    free = layers.lungs[lesion.side] & (layers.air > 3) & (np.abs(xs) < 0.42) & (ys > low) & (ys < high)
+    place = np.argmax(free * rng.random(free.shape, np.float32))
+    return float(xs.flat[place]), float(ys.flat[place])
 
 
 def effusion(layers: Layers, lesion: Lesion, rng: Generator) -> None:
@@ -53,77 +52,61 @@ def effusion(layers: Layers, lesion: Lesion, rng: Generator) -> None:
     xs, ys = layers.frame.grid()
     outward = np.clip((xs * lesion.side - 0.12) / 0.36, 0, 1.2)
     level = 0.85 - 0.6 * lesion.severity - 0.13 * outward**3 + 0.02 * rng.normal() - 0.05 * (outward < 0.02)
-    wet = np.clip((ys - level) / (0.05 + 0.05 * lesion.severity) + 0.3, 0, 1) * layers.lungs[lesion.side]
-    share = soften(wet, 0.004 * layers.frame.unit_px[0])
-    _flood(layers, share * np.float32(0.95))
-    layers.bone *= 1 - np.float32(0.5) * share  # stray light from so much water veils the ribs
+    wet = np.clip((ys - level) / (0.05 + 0.05 * lesion.severity) + 0.3, 0, 0.95)
+    layers.bone *= 1 - 0.5 * _flood(layers, lesion, wet)  # stray light from so much water veils the ribs
 
 
 def consolidation(layers: Layers, lesion: Lesion, rng: Generator) -> None:
     """Fill alveoli in a patch with a cloudy border; bronchi stay faintly open."""
     x, y = _spot(layers, lesion, rng, 0.25, 0.8)
-    (xs, ys), unit, radius = layers.frame.grid(), layers.frame.unit_px[0], 0.07 + 0.15 * lesion.severity
+    (xs, ys), radius = layers.frame.grid(), 0.07 + 0.15 * lesion.severity
     away = np.hypot((xs - x) / radius, (ys - y) / (radius * layers.anatomy.aspect * rng.uniform(0.8, 1.2)))
-    cloud = grain(rng, layers.frame.shape, unit / 55, 4, 0.8)
-    share = np.clip(1.15 - away + 0.28 * cloud * np.clip(1.7 - away, 0, 1), 0, 1) * layers.lungs[lesion.side]
-    _flood(layers, soften(share, 0.006 * unit) * np.float32(0.35 + 0.45 * lesion.severity))
+    cloud = grain(rng, layers.frame.shape, layers.frame.unit / 55, 4, 0.8)
+    share = np.clip(1.15 - away + 0.28 * cloud * np.clip(1.7 - away, 0, 1), 0, 1)
+    _flood(layers, lesion, share * (0.35 + 0.45 * lesion.severity))
 
 
 def edema(layers: Layers, lesion: Lesion, rng: Generator) -> None:
     """Haze both lungs from the hila like a bat's wings, swell the vessels and blur them."""
-    (xs, ys), unit = layers.frame.grid(), layers.frame.unit_px[0]
+    (xs, ys), unit = layers.frame.grid(), layers.frame.unit
     wings = np.exp(-(((np.abs(xs) - 0.16) / 0.17) ** 2) - ((ys - 0.5) / 0.3) ** 2)
-    cloud = grain(rng, layers.frame.shape, unit / 90, 4, 0.7)
-    share = wings * np.clip(0.75 + 0.3 * cloud, 0, 1.2) * (layers.lungs[-1] | layers.lungs[1])
-    layers.vessels += np.float32(lesion.severity) * (
-        1.9 * soften(layers.vessels, 0.004 * unit) - layers.vessels
-    )
-    layers.air *= 1 - np.float32(0.25 + 0.45 * lesion.severity) * np.minimum(share, 1)
+    cloud = 0.75 + 0.3 * grain(rng, layers.frame.shape, unit / 90, 4, 0.7)
+    share = np.clip(wings * cloud, 0, 1) * (layers.lungs[-1] | layers.lungs[1])
+    layers.vessels += lesion.severity * (1.9 * soften(layers.vessels, 0.004 * unit) - layers.vessels)
+    layers.air *= 1 - (0.25 + 0.45 * lesion.severity) * share
 
 
 def atelectasis(layers: Layers, lesion: Lesion, rng: Generator) -> None:
     """Collapse plates of a lower lobe: narrow bands, and a haze below them."""
-    frame, unit, share = layers.frame, layers.frame.unit_px[0], np.zeros(layers.frame.shape, np.float32)
-    for _ in range(1 + round(2 * lesion.severity)):
+    frame, severity = layers.frame, lesion.severity
+    for _ in range(1 + round(2 * severity)):
         x, y = _spot(layers, lesion, rng, 0.55, 0.8)
-        half, slope = rng.uniform(0.05, 0.11) * (0.7 + lesion.severity), rng.normal(0.1, 0.25) * lesion.side
-        bend = (x, y + rng.normal(0, 0.008))
-        axis = spline([(x - half, y - half * slope), bend, (x + half, y + half * slope)], 8)
-        width = (0.004 + 0.008 * lesion.severity) * (1 - np.linspace(-1, 1, len(axis)) ** 4 * 0.8)
-        band = soften(frame.fill(ribbon(axis, width)), 0.004 * unit)
-        haze = soften(frame.fill(ribbon(moved(axis, 0, 0.04), width + 0.03)), 0.02 * unit)
-        share = np.maximum(share, band * np.float32(0.2 + 0.25 * lesion.severity))
-        share += haze * np.float32(0.1 + 0.25 * lesion.severity) * (1 - share)
-    _flood(layers, np.minimum(share, 0.85) * layers.lungs[lesion.side])
+        reach, slope = rng.uniform(0.05, 0.11) * (0.7 + severity), lesion.side * rng.normal(0.1, 0.25)
+        for fog, wide, below, blur in ((0.2, 0.004 + 0.008 * severity, 0, 0.004), (0.1, 0.04, 0.04, 0.02)):
+            band = frame.fill(outline((x, y + below, reach, wide, slope)))
+            _flood(layers, lesion, (fog + 0.25 * severity) * soften(band, blur * frame.unit))
 
 
 def pneumothorax(layers: Layers, lesion: Lesion, rng: Generator) -> None:
     """Draw the lung back from the wall towards its hilum: no vessels outside, a thin line at its edge."""
-    frame, lung, fine_px = layers.frame, layers.lungs[lesion.side], 0.0015 * layers.frame.unit_px[0]
-    outline, hilum = lung_outline(layers.anatomy, lesion.side), np.array((lesion.side * 0.1, 0.5))
-    outward = np.clip((outline[:, 0] * lesion.side - 0.1) / 0.36, 0, 1) + np.clip(
-        0.21 - 0.7 * outline[:, 1], 0, 1
-    )
-    shrink = np.clip(outward * (0.12 + 0.5 * lesion.severity) * (1 + 0.06 * rng.normal()), 0, 0.75)
-    collapsed = outline + (hilum - outline) * shrink[:, None]
-    inner, edge = frame.fill(collapsed) > 0, np.zeros(frame.shape, np.uint8)
-    cv2.polylines(edge, [np.rint(frame.px(collapsed) * 16).astype(np.int32)], True, 255, 1, cv2.LINE_AA, 4)
-    wall = depth(lung.astype(np.uint8)) > 8 * fine_px
-    free = soften(lung & ~inner, fine_px)
+    lung, fine_px = layers.lungs[lesion.side], 0.0015 * layers.frame.unit
+    wall, hilum = lung_outline(layers.anatomy, lesion.side), np.array((lesion.side * 0.1, 0.5))
+    far = np.clip((np.abs(wall[:, :1]) - 0.1) / 0.36, 0, 1) + np.clip(0.21 - 0.7 * wall[:, 1:], 0, 1)
+    shrink = np.clip(far * (0.12 + 0.5 * lesion.severity) * rng.normal(1, 0.06), 0, 0.75)
+    inner = layers.frame.fill(wall + (hilum - wall) * shrink) > 0
+    free, edge = soften(lung & ~inner, fine_px), soften(inner & (depth(inner) < 1.5), fine_px)
     layers.vessels *= 1 - free
-    layers.air *= 1 + np.float32(0.12) * free - np.float32(0.3 * lesion.severity) * (inner & lung)
-    layers.tissue += soften(edge, fine_px) * (wall & lung) * np.float32(1.4 / 255)
+    layers.air *= 1 + 0.12 * free - 0.3 * lesion.severity * (inner & lung)
+    layers.tissue += 1.4 * edge * (depth(lung) > 8 * fine_px)
 
 
 def nodule(layers: Layers, lesion: Lesion, rng: Generator) -> None:
     """Put a round solid mass of 0.5 to 2.2 cm radius into a lung."""
-    frame, cm_px = layers.frame, layers.frame.unit_px[0] / layers.anatomy.lung_width_cm
-    centre = frame.px([_spot(layers, lesion, rng, 0.15, 0.75)])
-    radius_px = (0.5 + 1.7 * lesion.severity**1.5) * cm_px * (0.6 if layers.anatomy.child else 1)
-    angle = np.linspace(0, 2 * np.pi, 14, endpoint=False)[:, None]
-    ring = np.concatenate([np.cos(angle), np.sin(angle)], 1) * radius_px * rng.normal(1, 0.07, (14, 1))
-    disc = Frame(frame.shape).fill(spline(centre + ring, 5, closed=True))
-    ball = soften(round_path(depth(disc), radius_px), 0.08 * radius_px) * np.float32(1.7 * radius_px / cm_px)
+    frame, anatomy = layers.frame, layers.anatomy
+    radius_cm = (0.5 + 1.7 * lesion.severity**1.5) * (0.6 if anatomy.child else 1)
+    wide = radius_cm / anatomy.lung_width_cm
+    place = (*_spot(layers, lesion, rng, 0.15, 0.75), wide, wide * frame.unit / frame.unit_px[1])
+    ball = shade(frame, Part((blob(rng, place, 0.07),), 1.7 * radius_cm, wide, blur=0.08 * wide))
     layers.air -= np.minimum(ball, layers.air)
 
 
@@ -148,43 +131,39 @@ def chest(anatomy: Anatomy | Generator, lesions: Sequence[Lesion] = (), size_px:
     lesions = [_checked(lesion) for lesion in lesions]
     if size_px < 32:
         raise UsageError(f"a phantom needs at least 32 px, got {size_px}; ask for a larger size_px")
-    fine = anatomy.frame(size_px)
-    coarse = 2 if size_px >= 768 else 1  # matter at half resolution is as sharp as a detector sees it
+    frame = anatomy.frame(size_px)
     enlarged = max((item.severity for item in lesions if item.finding == "Cardiomegaly"), default=0.0)
     large = max(anatomy.heart_ratio, 0.45) + 0.06 + 0.16 * enlarged
     heart = heart_outline(anatomy, large if enlarged else anatomy.heart_ratio)
-    layers = build(anatomy, fine.reduced(coarse), heart)
+    lungs = frame.fill(*(lung_outline(anatomy, side) for side in (-1, 1)))
+    masks = {"lungs": lungs > 0, "heart": frame.fill(heart) > 0}
+    layers = build(anatomy, frame.coarse(), heart)
     # chosen before the lesions, so that they alone change the picture
     shown = window(attenuate(layers.water(), layers.bone), 0.06, 0.96)
-    lungs = fine.fill(*(lung_outline(anatomy, side) for side in (-1, 1))) > 0
-    masks = {"lungs": lungs, "heart": fine.fill(heart) > 0}
     boxes: dict[str, tuple[Box, ...]] = {}
     for lesion in lesions:
-        found = _draw(layers, lesion, coarse) if lesion.finding in LESIONS else _boxes(masks["heart"])
+        changed = [masks["heart"]] if lesion.finding == "Cardiomegaly" else _draw(layers, lesion)
+        found = tuple(_box(mask, frame.shape) for mask in changed if mask.any())
         boxes[lesion.finding] = boxes.get(lesion.finding, ()) + found
-    shade, cm_px = attenuate(layers.water(), layers.bone), fine.unit_px[0] / anatomy.lung_width_cm
-    rng = stream(anatomy.seed, "picture")
-    made = picture(rng, shade, shown, anatomy.exposure, cm_px, fine.shape, "chest", anatomy.view)
+    matter, rng = attenuate(layers.water(), layers.bone), stream(anatomy.seed, "picture")
+    made = picture(rng, matter, shown, anatomy.exposure, frame, "chest", anatomy.view)
     severities = {item.finding: item.severity for item in lesions}
     return Phantom(made, "chest_frontal", anatomy.view, "chest", severities, masks, boxes)
 
 
-def _draw(layers: Layers, lesion: Lesion, coarse: int) -> tuple[Box, ...]:
-    """Draw one lesion and box what it changed, each lung on its own."""
-    before = layers.water()
-    rng = stream(layers.anatomy.seed, "lesion", lesion.finding, lesion.side)
+def _draw(layers: Layers, lesion: Lesion) -> list[Mask]:
+    """Draw one lesion and mask what it changed, each lung on its own."""
+    before, rng = layers.water(), stream(layers.anatomy.seed, "lesion", lesion.finding, lesion.side)
     LESIONS[lesion.finding](layers, lesion, rng)
     changed = np.abs(layers.water() - before) > _NOTICEABLE_CM
-    return _boxes(changed & layers.lungs[-1], coarse) + _boxes(changed & layers.lungs[1], coarse)
+    return [changed & layers.lungs[side] for side in (-1, 1)]
 
 
-def _boxes(mask: Mask, step: int = 1) -> tuple[Box, ...]:
-    """Give the smallest box (x, y, width, height) around a mask, times step; none when it is empty."""
-    if not mask.any():
-        return ()
-    rows, columns = np.flatnonzero(mask.any(1)) * step, np.flatnonzero(mask.any(0)) * step
-    size = (columns[-1] - columns[0] + step, rows[-1] - rows[0] + step)
-    return ((float(columns[0]), float(rows[0]), float(size[0]), float(size[1])),)
+def _box(mask: Mask, shape: Shape) -> Box:
+    """Give the smallest box (x, y, width, height) around a mask, in pixels of an image of this shape."""
+    down, across = np.divide(shape, mask.shape).tolist()
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return (x * across, y * down, width * across, height * down)
 
 
 def _checked(lesion: Lesion) -> Lesion:
