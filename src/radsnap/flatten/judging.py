@@ -74,6 +74,7 @@ BARS = {
         Bar("tilted", 40.0, 1),
         Bar("cropped", 1.5, 1, retake=False),
         Bar("compressed", 5.0, 1),
+        Bar("moire", 0.3, 1),
     )
 }
 RETAKE_FROM = 1.0
@@ -109,6 +110,7 @@ def measured(photo: Photo, quad: Quad, straight: Straight, lungs: Mask | None = 
         "tilted": 0.0 if quad.cropped_already else tilt_deg(quad.corners_px, (width, height)),
         "cropped": float(sum(not seen for seen in quad.sides_seen)) if not quad.cropped_already else 0.0,
         "compressed": blockiness(photo.pixels) if size_px == (width, height) else 0.0,
+        "moire": straight.moire,
     }
 
 
@@ -230,5 +232,8 @@ _SENTENCES: Mapping[str, Callable[[float, Quad, bool], str]] = {
     "cropped": _cropped,
     "compressed": lambda value, quad, lungs: (
         "The photo is strongly compressed; send it as a file, not as a picture message."
+    ),
+    "moire": lambda value, quad, lungs: (
+        "The screen's pixels make waves in the photo; go a little nearer or farther, or turn the phone a little."
     ),
 }
