@@ -35,7 +35,7 @@ from radsnap.photo.screen import Screen
 from radsnap.seeds import stream
 from radsnap.tables import read_manifest
 
-DRAWS, STRONG = 1000, 0.05
+DRAWS, STRONG = 500, 0.05
 FREE = ("screen without", "film", "digital")
 
 
@@ -138,49 +138,51 @@ def won(table: pd.DataFrame) -> None:
     """Print what reading costs with moiré left in and reduced."""
     score = load(READ_BY).card.domains["digital"].operating_points[FINDING].score
     bar = float(np.log(score / (1 - score)))
-    strong = table["strength"] >= MOIRE_FROM
+    kind, strong = table["kind"], table["strength"] >= MOIRE_FROM
+    sharp = kind.eq("screen, sharp and coarse")
     groups = {
-        "screen as drawn": table["kind"].eq("screen as drawn"),
-        "screen, sharp and coarse": table["kind"].eq("screen, sharp and coarse"),
-        "  of them reduced": table["kind"].eq("screen, sharp and coarse") & strong,
-        **{name: table["kind"].eq(name) for name in table["kind"].unique() if name.startswith("published")},
-        **{name: table["kind"].eq(name) for name in FREE},
+        "screen as drawn": kind.eq("screen as drawn"),
+        "screen, sharp and coarse": sharp,
+        "  of them reduced": sharp & strong,
+        **{name: kind.eq(name) for name in sorted(kind.unique()) if name.startswith("published")},
+        **{name: kind.eq(name) for name in FREE},
     }
-    print(
-        f"\n{'':26} {'n':>4} {'reduced':>8}  left -> reduced, difference: |Δlogit|; children: AUROC; MCC (digital: AUROC, MCC)"
-    )
+    print("\nleft in -> reduced, difference; children: AUROC and MCC (of the digital x-rays)")
     for name, chosen in groups.items():
         part, known = table[chosen], table[chosen & table["truth"].notna()]
-        truth, cells = known["truth"].to_numpy(float), []
-        cells.append(paired(part, lambda rows, which: float(rows[f"cost {which}"].mean())))
-        if len(known) > 1 and 0 < truth.mean() < 1:
-            cells.append(paired(known, lambda rows, which: auroc(rows["truth"], rows[f"child {which}"])))
-            cells.append(paired(known, lambda rows, which: mcc(rows["truth"], rows[f"child {which}"] >= bar)))
-            cells.append(
-                f"({auroc(truth, known['child digital']):.3f}, {mcc(truth, known['child digital'] >= bar):.3f})"
+        costs = part[["cost left", "cost less"]].to_numpy()
+        print(f"{name:26} n {len(part)}, {(part['strength'] >= MOIRE_FROM).mean():.0%} reduced: |Δlogit| "
+              + paired(costs, lambda rows: rows.mean(axis=0)))  # fmt: skip
+        truth = known["truth"].to_numpy(float)
+        if not 0 < truth.mean() < 1:
+            continue
+        reads = known[["truth", "child left", "child less", "child digital"]].to_numpy(float)
+        for label, score_of in (("AUROC", auroc), ("MCC", lambda t, v: mcc(t, v >= bar))):
+            both = paired(
+                reads, lambda rows, f=score_of: np.array([f(rows[:, 0], rows[:, k]) for k in (1, 2)])
             )
-        print(f"{name:26} {len(part):4d} {(part['strength'] >= MOIRE_FROM).mean():8.1%}  " + "; ".join(cells))
+            print(f"{'':26} {label} {both} ({score_of(truth, reads[:, 3]):.3f}), n {len(known)}")
 
 
-def paired(rows: pd.DataFrame, measure: Callable[[pd.DataFrame, str], float]) -> str:
+def paired(rows: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -> str:
     """Measure with moiré left in and reduced, and the difference with its interval."""
     rng = np.random.default_rng(0)
-    before, after = measure(rows, "left"), measure(rows, "less")
-    draws = [rows.iloc[rng.integers(len(rows), size=len(rows))] for _ in range(DRAWS)]
-    low, high = np.percentile([measure(one, "less") - measure(one, "left") for one in draws], [2.5, 97.5])
+    before, after = measure(rows)
+    draws = np.array([measure(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(DRAWS)])
+    low, high = np.nanpercentile(draws[:, 1] - draws[:, 0], [2.5, 97.5])
     return f"{before:.3f} -> {after:.3f}, {after - before:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
-def auroc(truth: object, score: object) -> float:
+def auroc(truth: np.ndarray, score: np.ndarray) -> float:
     """Area under the curve by ranks; nan where one side is missing."""
-    positive, ranks = np.asarray(truth, float) == 1, rankdata(np.asarray(score, float))
+    positive, ranks = truth == 1, rankdata(score)
     n, m = int(positive.sum()), int((~positive).sum())
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m)) if n and m else float("nan")
 
 
-def mcc(truth: object, called: object) -> float:
+def mcc(truth: np.ndarray, called: np.ndarray) -> float:
     """Matthews' correlation; 0 where one side is constant."""
-    pair = np.array([np.asarray(truth, float), np.asarray(called, float)])
+    pair = np.array([truth, called], float)
     return float(np.corrcoef(pair)[0, 1]) if pair.std(axis=1).min() > 0 else 0.0
 
 

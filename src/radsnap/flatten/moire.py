@@ -127,7 +127,7 @@ def _dilated(planes: FloatArray) -> FloatArray:
     for start in range(0, len(planes), _CHANNELS):
         part = np.ascontiguousarray(planes[start : start + _CHANNELS].transpose(1, 2, 0))
         parts.append(cv2.dilate(part, kernel).reshape(part.shape))
-    return np.concatenate(parts, axis=2).transpose(2, 0, 1)
+    return np.asarray(np.concatenate(parts, axis=2).transpose(2, 0, 1), np.float32)
 
 
 def _waves(tiles: FloatArray) -> NDArray[np.complex64]:

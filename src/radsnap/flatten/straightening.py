@@ -20,7 +20,7 @@ LONGEST_PX = 2048
 _GLARE_FROM = 250
 # A phone's main camera sees about 70 degrees: its focal length is 0.75 of the photo's longer side; more after a crop.
 FOCAL_FRAC = 0.9
-# Weaker moiré moves no reading, and films and digital x-rays reach 0.02 at most (bench/flatten_moire.py).
+# Weaker moiré moves readings by an eighth at most; photos without any measure 0.002 at most (bench/flatten_moire.py).
 MOIRE_FROM = 0.02
 
 
