@@ -42,7 +42,9 @@ def test_every_measure_has_a_bar_and_a_sentence() -> None:
         ("dark", lambda x: x * 0.05),
         ("bright", lambda x: 225 + x * 0.1),
         ("flat", lambda x: 100 + x * 0.05),
-        ("small", lambda x: cv2.resize(x, (80, 80), interpolation=cv2.INTER_AREA)),
+        ("small", lambda x: cv2.resize(x, (40, 40), interpolation=cv2.INTER_AREA)),
+        ("compressed", lambda x: read_image(encode_jpeg(photo(x).pixels, 2)).pixels[..., 0]),  # type: ignore[union-attr]
+        ("moire", lambda x: np.where(np.indices(x.shape).sum(axis=0) % 8 < 4, x, 0.6 * x)),
     ],
 )
 def test_a_spoilt_photo_misses_its_bar(name: str, spoil: object) -> None:
@@ -77,6 +79,30 @@ def test_tilt_is_that_of_the_camera() -> None:
     seen = 800 * points[:, :2] / points[:, 2:] + (499.5, 374.5)
     assert tilt_deg(seen, (1000, 750)) == pytest.approx(35, abs=5)  # the lens is not known
     assert tilt_deg(corners_of((300, 200)) + 200, (1000, 750)) == pytest.approx(0, abs=1e-4)
+
+
+def test_a_camera_held_nearly_along_the_xray_misses_its_bar() -> None:
+    given = photo(np.resize(XRAY, (400, 600)))
+    x, y = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]).T
+
+    def tilted(angle_deg: float) -> Quad:
+        angle = np.deg2rad(angle_deg)
+        depth = 1.5 + x * np.sin(angle)
+        seen = 540 * np.column_stack([x * np.cos(angle) / depth, y / depth]) + (299.5, 199.5)
+        return Quad(seen, 1.0)
+
+    assert "tilted" not in missed(given, tilted(60))
+    assert "tilted by 80 degrees" in missed(given, tilted(80))["tilted"]
+
+
+def test_more_moire_is_nearer_to_the_bar() -> None:
+    waves = np.sin(np.indices(XRAY.shape).sum(axis=0) * 0.7)
+    values = []
+    for strength in (0, 4, 12, 40):
+        given = photo(np.rint(XRAY * 0.8 + 40 + strength * waves).clip(0, 255))
+        values.append(measured(given, QUAD, straighten(given, QUAD, 512, turn=False))["moire"])
+    assert values == sorted(values)
+    assert values[0] < 0.01 < BARS["moire"].threshold < values[-1]
 
 
 def test_blocks_of_a_strong_compression_are_seen() -> None:

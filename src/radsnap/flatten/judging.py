@@ -59,21 +59,22 @@ class Bar:
 
 
 # By bench/flatten_quality.py on photos of validation x-rays: beyond the bars of blur, glare and brightness the logits
-# of the findings network move two to three times as far as on other photos. Darkness, low contrast, few pixels,
-# tilt and compression cost nothing that could be measured as far as they were tried: their bars lie there, and
-# say 'nobody knows' rather than 'bad'. Two cropped sides cost a third more, which is worth a remark.
+# of the findings network move two to three times as far as on other photos. The others are where making a photo worse
+# in that one thing moves the logits twice as far as before (bench/flatten_bars.py, docs/flatten.md). Tilt never does:
+# its bar lies where trying ended. Two cropped sides cost a third more, which is worth a remark.
 BARS = {
     bar.name: bar
     for bar in (
-        Bar("small", 100.0, -1),
+        Bar("small", 48.0, -1),
         Bar("blurred", 0.045, -1),
         Bar("glare", 0.10, 1),
-        Bar("dark", 0.04, -1),
+        Bar("dark", 0.06, -1),
         Bar("bright", 0.76, 1),
-        Bar("flat", 0.08, -1),
-        Bar("tilted", 40.0, 1),
+        Bar("flat", 0.09, -1),
+        Bar("tilted", 75.0, 1),
         Bar("cropped", 1.5, 1, retake=False),
-        Bar("compressed", 5.0, 1),
+        Bar("compressed", 5.8, 1),
+        Bar("moire", 0.09, 1),
     )
 }
 RETAKE_FROM = 1.0
@@ -109,6 +110,7 @@ def measured(photo: Photo, quad: Quad, straight: Straight, lungs: Mask | None = 
         "tilted": 0.0 if quad.cropped_already else tilt_deg(quad.corners_px, (width, height)),
         "cropped": float(sum(not seen for seen in quad.sides_seen)) if not quad.cropped_already else 0.0,
         "compressed": blockiness(photo.pixels) if size_px == (width, height) else 0.0,
+        "moire": straight.moire,
     }
 
 
@@ -230,5 +232,8 @@ _SENTENCES: Mapping[str, Callable[[float, Quad, bool], str]] = {
     "cropped": _cropped,
     "compressed": lambda value, quad, lungs: (
         "The photo is strongly compressed; send it as a file, not as a picture message."
+    ),
+    "moire": lambda value, quad, lungs: (
+        "The screen's pixels make waves in the photo; go a little nearer or farther, or turn the phone a little."
     ),
 }
