@@ -208,7 +208,7 @@ def trained(phantoms, tmp_path_factory) -> Path:
 def test_a_training_leaves_weights_that_segment_and_evaluate_use(trained, phantoms, tmp_path):
     card = read_card(trained / "lungs.card.json")
     assert card.head("masks").classes == CLASSES
-    assert card.precision == "int8"
+    assert card.precision == "float16"
     assert card.training.images == 10
     network = load(trained / "lungs.card.json")
     assert network.run(np.zeros((3, 1, 64, 64), np.float32))["logits"].shape == (3, 2, 64, 64)

@@ -136,10 +136,10 @@ def locate(path: str | Path) -> Path:
 
 
 def _card_in(folder: Path) -> Path:
-    """Find a folder's only card; of a training's two, the one of the quantised weights, which is what ships."""
+    """Find a folder's only card; of a training's two, the one of the small weights, which is what ships."""
     cards = sorted(folder.glob("*.card.json"))
     if len(cards) > 1:
-        small = [card for card in cards if read_card(card).precision == "int8"]
+        small = [card for card in cards if read_card(card).precision != "float32"]
         cards = small if len(small) == 1 else cards
     if len(cards) != 1:
         raise WeightsError(f"{folder} holds {len(cards)} model cards (*.card.json); name the one to use")

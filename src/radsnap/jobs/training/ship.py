@@ -15,7 +15,7 @@ from radsnap.jobs.training.settings import Stage, TrainConfig
 from radsnap.learn import tasks
 from radsnap.learn.augment import Augmentation
 from radsnap.learn.data import Draws, Rows
-from radsnap.learn.export import quantise, to_onnx
+from radsnap.learn.export import quantise, to_half, to_onnx
 from radsnap.models.card import Card, Domain, Isotonic, Platt, Training, sha256_of, write_card
 from radsnap.models.networks import has_closed_form
 
@@ -46,19 +46,22 @@ def ship(
 
 
 def write_pair(
-    network: nn.Module, folder: Path, name: str, images: NDArray[np.float32], about: dict[str, Any]
+    network: nn.Module, folder: Path, name: str, images: NDArray[np.float32] | None, about: dict[str, Any]
 ) -> Card:
-    """Write NAME-float32.onnx and NAME.onnx (int8) with their cards, of which `about` holds the rest.
+    """Write NAME-float32.onnx and NAME.onnx, the small one, with their cards, of which `about` holds the rest.
 
-    images: inputs to calibrate the quantisation by (N, C, H, W). Gives the int8 one's card.
+    images: inputs to calibrate int8 by (N, C, H, W); None stores weights with 16 bits. Gives the small one's card.
     """
     full, small = folder / f"{name}-float32.onnx", folder / f"{name}.onnx"
     spec = about["input"]
     to_onnx(network, spec.size_px, full, about.get("heat_maps", False), spec.channels)
-    quantise(full, images, small)
+    if images is None:
+        to_half(full, small)
+    else:
+        quantise(full, images, small)
     whole = Card(name=full.stem, file=full.name, sha256=sha256_of(full), precision="float32", **about)
-    shipped = {"name": name, "file": small.name, "sha256": sha256_of(small), "precision": "int8"}
-    card = whole.model_copy(update=shipped)
+    shipped = {"name": name, "file": small.name, "sha256": sha256_of(small)}
+    card = whole.model_copy(update={**shipped, "precision": "float16" if images is None else "int8"})
     write_card(whole, full.with_suffix(".card.json"))
     write_card(card, small.with_suffix(".card.json"))
     return card
