@@ -136,8 +136,8 @@ def _decades(doubt: float, count: int) -> float:
 
 
 # Fitted by bench/flatten_accuracy.py --fit on photos of the split val.
-_WEIGHTS = np.array([-0.69, -0.15, -0.97, -0.7, -0.27, -0.27, -1.0, -2.3, -1.4, -1.4, -0.14])
-_BIAS = 4.62
+_WEIGHTS = np.array([-1.3, -0.28, -2.25, -0.86, -1.06, -1.16, -2.76, -2.48, -0.63, -1.49, -0.7])
+_BIAS = 8.21
 
 
 def confidence(trail: Trail) -> float:
