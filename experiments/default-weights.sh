@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the default weights again: experiments/default-weights.sh DATA
 # DATA is a folder of the collection `gathered` (its manifest.csv lists the images, their sources and licences).
-# About three hours on two cores, and two hours and a half of the processor for the networks that find and turn
+# About four hours on two cores, and two hours and a half of the processor for the networks that find and turn
 # an x-ray, beside drawing their photos. Interrupted, it goes on where it was; those two start anew with the photos drawn.
 set -euo pipefail
 data=$1 runs=${2:-runs}
@@ -20,7 +20,18 @@ radsnap train gate "${mixed[@]}" -o "$runs/gate-2" --from "$runs/gate-1/network.
 radsnap train gate "${mixed[@]}" -o "$runs/gate-3" --from "$runs/gate-2/network.safetensors" \
   --epochs 4 --draws 1600 --learning-rate 3e-4
 # The shipped gate went through these three on grey pictures; then it was shown colours.
-radsnap train gate "${mixed[@]}" -o "$runs/gate" --from "$runs/gate-3/gate.onnx" --epochs 5 --draws 2000 --learning-rate 4e-4
+radsnap train gate "${mixed[@]}" -o "$runs/gate-4" --from "$runs/gate-3/gate.onnx" --epochs 5 --draws 2000 --learning-rate 4e-4
+# Then further pictures that are no x-rays, from packages of Debian and PyPI, and photos by the full simulation.
+other=$runs/other-pictures/manifest.csv photos=$runs/gate-photos
+test -f "$other" || python experiments/other-pictures.py -o "$runs/other-pictures"
+for split in "train 3600" "val 640" "test 800"; do
+  set -- $split
+  test -f "$photos/$1/manifest.csv" ||
+    python experiments/gate-photos.py "$runs/gathered.csv" "$other" --split "$1" --count "$2" -o "$photos"
+done
+radsnap train gate "${mixed[@]}" --data "$other" --data "$photos/train/manifest.csv" --data "$photos/val/manifest.csv" \
+  -o "$runs/gate" --from "$runs/gate-4/gate.onnx" --freeze 2 --epochs 3 --draws 3200 --learning-rate 5e-4 \
+  --photo-share 0.3 --choose-by digital
 
 # Findings: low resolution first, which is cheap, then at the resolution they are read at.
 radsnap train findings --data "$runs/gathered.csv" -o "$runs/findings-128" --from "$runs/base/network.safetensors" \
@@ -61,6 +72,8 @@ for stage in gate kind findings lungs pneumonia-child corners upright; do
 done
 cp "$runs/corners/borders.onnx" "$runs/corners/borders.card.json" "$weights/"
 radsnap evaluate gate "$runs/gathered.csv" --into-card
+radsnap evaluate domain "$runs/gathered.csv" --into-card
+radsnap evaluate domain "$photos/test/manifest.csv" --into-card
 radsnap evaluate kind "$runs/gathered.csv" --into-card
 radsnap evaluate findings "$runs/gathered.csv" --source cxr_nih --into-card
 radsnap evaluate findings "$runs/gathered.csv" --source cxr_paediatric --into-card

@@ -19,7 +19,7 @@ from radsnap.jobs.pointing import pointing_game
 from radsnap.measure import auroc
 from radsnap.models.card import Figure
 from radsnap.phantom import MIXED
-from radsnap.tables import build_manifest, labels, read_manifest
+from radsnap.tables import build_manifest, labels, read_manifest, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,22 @@ def test_the_gates_figures_are_those_of_what_it_said(phantoms):
     assert whole.value == pytest.approx(recalls.mean())
     assert whole.low <= whole.value <= whole.high
     assert whole.n == 48
+
+
+def test_what_the_camera_saw_is_scored_over_x_rays_by_level(phantoms, tmp_path):
+    manifest = read_manifest(phantoms)
+    frame = manifest.frame.assign(level="")
+    frame.loc[frame.index % 2 == 1, ["domain", "level"]] = ["film", "3"]
+    write_manifest(build_manifest(frame, manifest.root), tmp_path / "seen.csv")
+    found = evaluate(
+        EvaluateConfig(stage="domain", manifest=tmp_path / "seen.csv", split=None, replicates=100)
+    )
+    figures = by_subject(found.figures)
+    table = np.asarray(found.confusion.table)
+    assert table.sum() == found.rows == (frame["body"] != "none").sum()
+    assert figures["accuracy", "digital"].value == pytest.approx(table[0, 0] / table[0].sum())
+    assert figures["accuracy", "film, level 3"].n == table[2].sum()
+    assert ("accuracy", "screen") not in figures  # none was there
 
 
 def test_findings_figures_equal_those_of_predict(phantoms, tmp_path):

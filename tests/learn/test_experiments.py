@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -51,6 +53,63 @@ def test_every_shipped_network_is_made_by_the_script_of_the_default_weights():
     shipped = Path(radsnap.models.__file__).parent / "weights"
     assert copied == {path.name.removesuffix(".card.json") for path in shipped.glob("*.card.json")}
     assert trained >= copied - {"borders"}  # the second of the two that 'train corners' makes
+
+
+def test_what_was_cut_from_one_file_is_in_one_split(tmp_path):
+    made = script("other-pictures")
+    pieces = [
+        made.Made(np.full((20, 30, 3), i % 256, np.uint8), f"file {i // 5}", "scene") for i in range(200)
+    ]
+    rows = []
+    made.kept_rows(rows, tmp_path, "package", "scene of package (Debian)", "GPL-2+", iter(pieces))
+    manifest = build_manifest(pd.DataFrame(rows), tmp_path)  # nested as a manifest asks
+    assert set(manifest.frame["body"]) == {"none"}
+    assert set(manifest.frame["split"]) == {"train", "val"}
+    assert manifest.frame.groupby("patient_id")["split"].nunique().max() == 1
+    assert all((tmp_path / path).is_file() for path in manifest.frame["path"])
+
+
+@pytest.mark.parametrize("name", ["skin", "ultrasound"])
+def test_a_drawn_picture_follows_its_stream(name):
+    made = script("other-pictures")
+    first, again, other = (getattr(made, name)(made.stream(0, name, i)) for i in (1, 1, 2))
+    assert first.dtype == np.uint8
+    assert first.shape[2] == 3
+    assert first.std() > 3
+    np.testing.assert_array_equal(first, again)
+    assert first.shape != other.shape or (first != other).any()
+
+
+def test_slices_are_read_from_what_packages_hold(tmp_path):
+    made = script("other-pictures")
+    volume = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
+    header = bytearray(352)
+    header[40:48] = np.array([3, 2, 3, 4], "<i2").tobytes()
+    header[70:72] = np.array([4], "<i2").tobytes()
+    header[108:112] = np.array([352], "<f4").tobytes()
+    (tmp_path / "t1.nii.gz").write_bytes(gzip.compress(bytes(header) + volume.tobytes(order="F")))
+    values, is_ct = made.read_volume(tmp_path / "t1.nii.gz")
+    assert not is_ct
+    np.testing.assert_array_equal(values, volume)
+
+
+def test_photos_for_the_gate_keep_split_kind_and_what_the_camera_saw(tmp_path, monkeypatch):
+    write_collection(tmp_path / "xrays", 24, seed=3, size_px=96)
+    manifest = read_manifest(tmp_path / "xrays" / "manifest.csv")
+    frame = manifest.frame.assign(kind="cxr_nih", split="train")
+    frame.loc[frame.index[:6], ["kind", "body", "domain"]] = ["nonxray_photo", "none", ""]
+    write_manifest(build_manifest(frame, manifest.root), tmp_path / "xrays" / "all.csv")
+    made = script("gate-photos")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(sys, "argv", ["gate-photos", str(tmp_path / "xrays" / "all.csv"), "--count", "32", "-o", str(tmp_path)])  # fmt: skip
+    made.main()
+    photos = read_manifest(tmp_path / "train" / "manifest.csv").frame
+    assert set(photos["domain"]) == {"screen", "film"}
+    assert set(photos["level"]) == {"1", "2", "3", "4"}
+    assert set(photos["kind"]) == {"simulated_cxr_nih", "simulated_nonxray_photo"}
+    assert ((photos["body"] == "none") == (photos["kind"] == "simulated_nonxray_photo")).all()
+    assert set(photos["patient_id"]) <= set(frame["patient_id"])
+    assert set(photos["split"]) == {"train"}
 
 
 def test_a_difference_of_two_networks_is_the_paired_difference_over_patients():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
-from radsnap.errors import TrainingError  # noqa: E402
+from radsnap.errors import TrainingError, UsageError  # noqa: E402
 from radsnap.learn import tasks  # noqa: E402
 from radsnap.learn.augment import Augmentation, augment  # noqa: E402
 from radsnap.learn.data import Draws, Fixed, Rows, batches  # noqa: E402
@@ -23,8 +25,16 @@ from radsnap.learn.objectives import (  # noqa: E402
     heads_objective,
     mixed_up,
     probing,
+    resting,
 )
-from radsnap.learn.optimiser import Schedule, depths_of, freeze_backbone, optimiser_of, set_rates  # noqa: E402
+from radsnap.learn.optimiser import (  # noqa: E402
+    Schedule,
+    depths_of,
+    freeze_backbone,
+    frozen_layers,
+    optimiser_of,
+    set_rates,
+)
 from radsnap.learn.pictures import Pictures  # noqa: E402
 from radsnap.models.card import Head, InputSpec  # noqa: E402
 from radsnap.models.networks import NETWORKS  # noqa: E402
@@ -78,6 +88,26 @@ def test_a_probe_moves_the_last_layer_and_nothing_else(phantoms, tmp_path):
     after = fitted(phantoms, tmp_path, probing(heads_objective(TASK.heads)), network, epochs=1)
     moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert moved == {"out.weight", "out.bias"}  # norms keep their running statistics and counters too
+
+
+def test_frozen_blocks_stay_as_they_are_with_their_norms_and_the_rest_learns(phantoms, tmp_path):
+    network = NETWORKS["densenet121"](2, 32, 1)
+    frozen = frozen_layers(network, 2)
+    assert {name.split(".")[1] for name in frozen} == {"conv0", "norm0", "denseblock1", "transition1"}
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    before = copy.deepcopy(network.state_dict())
+    objective = resting(heads_objective(TASK.heads), frozen)
+    best = fitted(phantoms, tmp_path, objective, network, epochs=1)
+    blocks = ("features.conv0", "features.norm0", "features.denseblock1", "features.transition1")
+    for name, value in best.items():
+        if name.startswith(blocks):
+            assert torch.equal(value, before[name]), name
+    assert not torch.equal(best["features.denseblock3.denselayer1.layers.norm1.running_mean"],
+                           before["features.denseblock3.denselayer1.layers.norm1.running_mean"])  # fmt: skip
+    assert not torch.equal(best["out.weight"], before["out.weight"])
+    with pytest.raises(UsageError, match="at most 7"):
+        frozen_layers(network, 8)
 
 
 def test_a_probe_reads_the_backbone_as_it_is_in_use(phantoms):
@@ -280,6 +310,20 @@ def test_pairs_come_as_xray_and_photo_of_the_same_pose(phantoms):
         example = Draws(rows, Augmentation(photo=photo, pairs=True), seed=0, epoch=0, count=1)[0]
         assert bool(example["photo"]) == taken
         assert torch.equal(example["before"], example["image"]) != taken
+
+
+def test_a_row_that_is_a_photo_already_is_not_photographed_again(phantoms):
+    digital = rows_of(phantoms)
+    film = replace(digital, photos=np.full(len(digital.targets), "film"))
+    plan, still = (Augmentation(photo=photo) for photo in ((("screen-lite", 1.0),), ()))
+    drawn, kept, left = (Draws(*how, seed=0, epoch=0, count=4) for how in ((digital, plan), (film, plan), (digital, still)))  # fmt: skip
+    for place in range(4):
+        assert torch.equal(kept[place]["image"], left[place]["image"])
+        assert not torch.equal(kept[place]["image"], drawn[place]["image"])
+    as_it_is, as_screen, as_film = Fixed(film)[0], Fixed(film, "screen-lite")[0], Fixed(film, "film-lite")[0]
+    assert torch.equal(as_film["image"], as_it_is["image"])
+    assert torch.isnan(as_screen["target"]).all()  # a film says nothing about screens
+    torch.testing.assert_close(as_film["target"], as_it_is["target"], equal_nan=True)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -40,6 +40,12 @@ def test_a_gate_asks_no_domain_of_what_is_no_xray(tmp_path):
     assert np.isnan(targets[2]).all()
 
 
+def test_a_gate_draws_by_where_pictures_come_from_too(tmp_path):
+    manifest = rows(tmp_path, body=["none"] * 3, kind=["medical"] * 3, source=["skin", "skin", "mri"])
+    assert tasks.gate().groups(manifest).nunique() == 2
+    assert tasks.gate().groups(rows(tmp_path, body=["none"] * 3)).nunique() == 1
+
+
 def test_sides_get_equal_draws_and_small_groups_more_than_their_share():
     groups = pd.Series(["a"] * 90 + ["b"] * 10 + ["c"] * 900)
     sides = pd.Series(["x"] * 100 + ["y"] * 900)

@@ -85,6 +85,8 @@ def test_photos_that_make_no_sense_are_refused(options, message):
         ({"probe": True}, "name it with --from"),
         ({"probe": True, "start": Path("kind"), "layer_decay": 0.5}, "--layer-decay has nothing to decay"),
         ({"probe": True, "start": Path("kind"), "guide": 0.5}, "--guide cannot move them"),
+        ({"freeze": 2}, "name it with --from"),
+        ({"probe": True, "start": Path("kind"), "freeze": 2}, "--freeze has nothing to add"),
         ({"mixup": 0.2, "consistency": 1.0}, "--mixup and --consistency do not go together"),
         ({"guide": 0.2, "mixup": 1.0}, "--guide and --mixup do not go together"),
         ({"consistency": 1.0, "photo_share": 0.0}, "ask for photos with --photo-augment"),

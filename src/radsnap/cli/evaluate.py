@@ -1,4 +1,4 @@
-"""`radsnap evaluate gate|kind|findings|lungs|chain`."""
+"""`radsnap evaluate gate|domain|kind|findings|lungs|chain`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ def evaluate(
     stage: Annotated[
         str,
         typer.Argument(
-            help="gate, kind, findings, lungs, or chain: gate, kind and one finding in a row, on pictures read as "
-            "they are (`diagnose` also straightens photos, averages, and checks for crops)."
+            help="gate, domain (what the gate says the camera saw), kind, findings, lungs, or chain: gate, kind and one "
+            "finding in a row, on pictures read as they are (`diagnose` also straightens photos, averages, and checks "
+            "for crops)."
         ),
     ],
     manifest: Annotated[Path, typer.Argument(help="A manifest with the truth.")],
@@ -47,7 +48,7 @@ def evaluate(
 
     Example: radsnap evaluate findings manifest.csv --source cxr_nih
     """
-    from radsnap.jobs.evaluate import EvaluateConfig, into_card
+    from radsnap.jobs.evaluate import EvaluateConfig, into_card, model_of
     from radsnap.jobs.evaluate import evaluate as run
 
     config = checked(
@@ -75,7 +76,7 @@ def evaluate(
         for path in write(evaluation, output):
             typer.echo(str(path))
     if card:
-        typer.echo(f"written into {into_card(model or stage, evaluation)}")
+        typer.echo(f"written into {into_card(model or model_of(stage), evaluation)}")
     if evaluation.faults:
         for fault in evaluation.faults:
             typer.echo(fault, err=True)

@@ -35,6 +35,9 @@ Network = Annotated[str, typer.Option(help="densenet121, or a transformer: vit-t
 Probe = Annotated[
     bool, typer.Option("--probe", help="Train the last layer alone; everything below stays as it is.")
 ]
+Freeze = Annotated[
+    int, typer.Option(help="Keep so many blocks from below as they are, and all before them; learns faster.")
+]
 Labels = Annotated[str | None, typer.Option(help="Columns to learn, by commas, instead of the findings.")]
 Column = Annotated[str | None, typer.Option(help="Column of classes for 'kind', instead of body.")]
 Uncertain = Annotated[str, typer.Option(help="What -1 becomes: ones, zeros or ignore.")]
@@ -96,6 +99,7 @@ def train(
     start: Start = None,
     network: Network = "densenet121",
     probe: Probe = False,
+    freeze: Freeze = 0,
     labels: Labels = None,
     column: Column = None,
     uncertain: Uncertain = "ignore",

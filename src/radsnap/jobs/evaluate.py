@@ -38,7 +38,7 @@ from radsnap.models.runtime import Network, load, locate
 from radsnap.reading.stages import gate_threshold
 from radsnap.tables import NO_XRAY, Manifest, labels, read_manifest, sources
 
-Stage = Literal["gate", "kind", "findings", "lungs", "chain"]
+Stage = Literal["gate", "domain", "kind", "findings", "lungs", "chain"]
 FEWEST_POSITIVES = 10
 FEWEST_ROWS_OF_A_KIND = 5
 
@@ -120,12 +120,17 @@ def evaluate(config: EvaluateConfig, report: Report = silent) -> Evaluation:
     return _STAGES[config.stage](manifest, config, report)
 
 
+def model_of(stage: str) -> str:
+    """Name the shipped model that a stage asks."""
+    return "gate" if stage == "domain" else stage
+
+
 def into_card(model: str, evaluation: Evaluation) -> Path:
-    """Write an evaluation's figures into a model's card, in place of older figures of the same data."""
+    """Write an evaluation's figures into a model's card, in place of older figures of the same subject and data."""
     path = locate(model)
     card = read_card(path)
-    data = {figure.data for figure in evaluation.figures}
-    kept = tuple(figure for figure in card.figures if figure.data not in data)
+    new = {(figure.subject, figure.data) for figure in evaluation.figures}
+    kept = tuple(figure for figure in card.figures if (figure.subject, figure.data) not in new)
     write_card(card.model_copy(update={"figures": (*kept, *evaluation.figures)}), path)
     return path
 
@@ -168,6 +173,30 @@ def _gate(manifest: Manifest, config: EvaluateConfig, report: Report) -> Evaluat
 def _passed(gate: Network, logits: NDArray[Any]) -> NDArray[np.bool_]:
     """Say which rows the gate lets pass, by the bar that `diagnose` uses."""
     return np.asarray(expit(logits[:, gate.card.span("xray")][:, 0]) >= gate_threshold(gate.card))
+
+
+def _domain(manifest: Manifest, config: EvaluateConfig, report: Report) -> Evaluation:
+    """What the gate says the camera saw, of x-rays; by level too, where photos say theirs in a column `level`."""
+    frame = manifest.frame
+    known = ~frame["body"].isin(("", NO_XRAY)) & (frame["domain"] != "")
+    if not known.any():
+        raise ManifestError(f"{config.manifest} has no x-rays whose 'domain' is filled in the rows asked for")
+    name = config.model or model_of("domain")
+    network, rows, logits, faults = _scored(name, manifest.rows(known.to_numpy()), report)
+    study = _Study(rows, config)
+    classes = network.card.head("domain").classes
+    said = np.array(classes)[logits[:, network.card.span("domain")].argmax(axis=1)]
+    truth = rows.frame["domain"].to_numpy(dtype=np.str_)
+    everything = np.ones(len(rows), dtype=bool)
+    figures = [study.measure(balanced_accuracy, "what the camera saw", truth, said, everything)]
+    levels = rows.frame["level"].to_numpy() if "level" in rows.frame.columns else np.full(len(rows), "")
+    for seen in classes:
+        for level in ("", *sorted(set(levels[truth == seen]) - {""})):
+            keep = (truth == seen) & ((levels == level) | (level == ""))
+            subject = f"{seen}, level {level}" if level else seen
+            if keep.any():
+                figures.append(study.measure(accuracy, subject, truth, said, keep))
+    return Evaluation(tuple(figures), confusion_matrix(truth, said, classes), faults, len(rows))
 
 
 def _kind(manifest: Manifest, config: EvaluateConfig, report: Report) -> Evaluation:
@@ -332,6 +361,7 @@ def _called(model: str, rows: Manifest, domains: NDArray[np.str_], report: Repor
 
 _STAGES: dict[str, Callable[[Manifest, EvaluateConfig, Report], Evaluation]] = {
     "gate": _gate,
+    "domain": _domain,
     "kind": _kind,
     "findings": _findings,
     "lungs": _lungs,

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 from safetensors.torch import save_file
+from torch import nn
 
 from radsnap.jobs.progress import Report, of_training, silent
 from radsnap.jobs.training.judging import judge_of, settings_of
@@ -25,7 +26,9 @@ from radsnap.learn.objectives import (
     heads_objective,
     mixed_up,
     probing,
+    resting,
 )
+from radsnap.learn.optimiser import frozen_layers
 from radsnap.learn.ranks import Ranks, joined
 from radsnap.models.card import Card, Training
 from radsnap.tables import sources
@@ -56,7 +59,7 @@ def _train(config: TrainConfig, report: Report, ranks: Ranks) -> Card | None:
     schedule, plan = schedule_of(config), plan_of(config)
     best = fit(
         network,
-        _objective(config, task, training),
+        _objective(config, task, training, network),
         Draws.of(training, plan, schedule.seed),
         judge_of(config, task, validation, origins),
         schedule,
@@ -86,7 +89,7 @@ def _train(config: TrainConfig, report: Report, ranks: Ranks) -> Card | None:
     return ship(config, task, network, history, domains, training)
 
 
-def _objective(config: TrainConfig, task: tasks.Task, training: Rows) -> Objective:
+def _objective(config: TrainConfig, task: tasks.Task, training: Rows, network: nn.Module) -> Objective:
     weights = None
     if config.class_weights == "balanced":
         weights = balanced_weights(task.heads, training.targets, training.weights)
@@ -97,6 +100,8 @@ def _objective(config: TrainConfig, task: tasks.Task, training: Rows) -> Objecti
         objective = mixed_up(objective, config.mixup)
     if config.consistency:
         objective = consistent(objective, task.heads, config.consistency, task.domain_head)
+    if config.freeze:
+        objective = resting(objective, frozen_layers(network, config.freeze))
     return probing(objective) if config.probe else objective
 
 
@@ -112,5 +117,7 @@ def _about(
     minimised = config.model_dump(
         include={"network", "probe", "class_weights", "mixup", "consistency", "guide"}
     )
+    if config.freeze:  # not there in older runs, which may go on
+        minimised["freeze"] = config.freeze
     judged = config.model_dump(include={"choose_by", "average"})
     return f"{heads}; {training.spec}; {plan}; from {origin}; {minimised}; {judged}; rows {seen.hexdigest()}"

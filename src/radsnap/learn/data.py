@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from radsnap.learn.regions import Regions
 from radsnap.learn.tasks import DOMAINS, Targets
 from radsnap.models.card import InputSpec
 from radsnap.models.preprocess import resize, to_input
+from radsnap.photo import camera_sees
 from radsnap.seeds import stream
 
 Batch = dict[str, Tensor]
@@ -35,7 +36,8 @@ class Rows:
     """What a training or validation goes over: pictures, targets (N, outputs), and each row's chance to be drawn.
 
     domain: the outputs that say what the camera saw; they follow what was done to the picture. regions: where
-    findings can be, for rows that have masks or boxes. skipped: is told of a picture that can no longer be read during
+    findings can be, for rows that have masks or boxes. photos: what each row's camera saw, '' or 'digital' where there was
+    none; a photo is not photographed again. skipped: is told of a picture that can no longer be read during
     an epoch, which is then left out; without it such a picture ends the training.
     """
 
@@ -46,6 +48,11 @@ class Rows:
     domain: slice | None = None
     regions: Regions | None = None
     skipped: Callable[[str], None] | None = None
+    photos: NDArray[np.str_] | None = None
+
+    def seen(self, row: int) -> str:
+        """What the camera of a row saw: `digital` where it is no photo."""
+        return "digital" if self.photos is None else str(self.photos[row]) or "digital"
 
     def read(self, row: int) -> Grey | None:
         """Give a picture, None where it is to be left out. Raises TrainingError naming the file."""
@@ -83,7 +90,8 @@ class Draws(Dataset[Example]):
         place += self.skip
         row, grey = self._readable(place)
         rng = stream(self.seed, "augment", self.epoch, place)
-        return _example(self.rows, row, augment(grey, rng, self.plan, self.rows.spec.size_px))
+        plan = self.plan if self.rows.seen(row) == "digital" else replace(self.plan, photo=())
+        return _example(self.rows, row, augment(grey, rng, plan, self.rows.spec.size_px))
 
     def _readable(self, place: int) -> tuple[int, Grey]:
         """Give the row of a place and its picture; where that cannot be read, another row drawn for the place."""
@@ -101,7 +109,11 @@ class Draws(Dataset[Example]):
 
 
 class Fixed(Dataset[Example]):
-    """Every row once, in order, as it is or photographed always the same way by one recipe."""
+    """Every row once, in order, as it is or photographed always the same way by one recipe.
+
+    With a recipe, a row that is a photo already stays as it is; its target is unknown where the recipe's camera sees
+    something else.
+    """
 
     def __init__(self, rows: Rows, recipe: str | None = None, seed: int = 0) -> None:
         self.rows, self.recipe, self.seed = rows, recipe, seed
@@ -112,12 +124,15 @@ class Fixed(Dataset[Example]):
     def __getitem__(self, row: int) -> Example:
         rng = stream(self.seed, "fixed", self.recipe or "", row)
         recipes = ((self.recipe, 1.0),) if self.recipe is not None else ()
+        known, seen = True, self.rows.seen(row)
+        if self.recipe is not None and seen != "digital":
+            recipes, known = (), seen == camera_sees(self.recipe)
         grey = self.rows.read(row)
-        if grey is not None:
-            return _example(self.rows, row, photographed(grey, rng, recipes))
-        side = self.rows.pictures.side_px
-        example = _example(self.rows, row, Varied(np.zeros((side, side), np.uint8), "digital", np.eye(3)))
-        return {**example, "target": torch.full_like(example["target"], torch.nan)}
+        if grey is None:
+            side = self.rows.pictures.side_px
+            grey, recipes, known = np.zeros((side, side), np.uint8), (), False
+        example = _example(self.rows, row, photographed(grey, rng, recipes))
+        return example if known else {**example, "target": torch.full_like(example["target"], torch.nan)}
 
 
 def _example(rows: Rows, row: int, varied: Varied) -> Example:

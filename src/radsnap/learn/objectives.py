@@ -103,6 +103,19 @@ def probing(plain: Objective) -> Objective:
     return objective
 
 
+def resting(plain: Objective, frozen: frozenset[str]) -> Objective:
+    """Keep layers whose parameters are frozen as in use: norms with their own statistics, nothing dropped."""
+
+    def objective(model: nn.Module, batch: Batch) -> Loss:
+        for name, module in model.named_modules():
+            own = {f"{name}.{key}" for key, _ in module.named_parameters(recurse=False)}
+            if own and own <= frozen:
+                module.eval()
+        return plain(model, batch)
+
+    return objective
+
+
 def mixed_up(plain: Objective, alpha: float) -> Objective:
     """Mix each image and its target with another's, in shares drawn from Beta(alpha, alpha). Source: Zhang et al., 2018.
 

@@ -111,6 +111,17 @@ def freeze_backbone(network: nn.Module) -> None:
         parameter.requires_grad_(name.startswith(HEAD))
 
 
+def frozen_layers(network: nn.Module, blocks: int) -> frozenset[str]:
+    """Name the parameters of a network's first blocks and of what is before them. Raises UsageError for too many."""
+    depths = depths_of(name for name, _ in network.named_parameters())
+    top = max(depths.values())
+    if blocks >= top:
+        raise UsageError(
+            f"--freeze {blocks} leaves nothing to learn but the last layer; give at most {top - 1}"
+        )
+    return frozenset(name for name, depth in depths.items() if depth <= blocks)
+
+
 def set_rates(optimiser: torch.optim.Optimizer, schedule: Schedule, step: int, steps: int) -> None:
     """Set the learning rate and the weight decay of a step."""
     rate = schedule.learning_rate * cosine(step, steps, schedule.warmup_share)

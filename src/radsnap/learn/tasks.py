@@ -80,7 +80,9 @@ def gate() -> Task:
         return np.concatenate([xray[:, None], domain], axis=1)
 
     def groups(manifest: Manifest) -> pd.Series:
-        return sources(manifest) + "/" + manifest.frame["body"]
+        named = sources(manifest) + "/" + manifest.frame["body"]
+        # skin and ultrasound may both be "medical": few pictures of one origin have a share of their own
+        return named + "/" + manifest.frame["source"] if "source" in manifest.frame.columns else named
 
     def sides(manifest: Manifest) -> pd.Series:
         return pd.Series(is_xray(manifest), index=manifest.frame.index)

@@ -81,7 +81,8 @@ def rows_of(
     if note is not None:
         for fault in faults:
             note(fault)
-    return Rows(pictures, targets, weights, spec, _domain_span(task), regions, note)
+    photos = part.frame["domain"].to_numpy(dtype=np.str_)
+    return Rows(pictures, targets, weights, spec, _domain_span(task), regions, note, photos)
 
 
 class _Note:

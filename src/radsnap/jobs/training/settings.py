@@ -38,6 +38,7 @@ class TrainConfig(BaseModel):
     network: str = "densenet121"
     start: Path | None = None
     probe: bool = False
+    freeze: int = Field(default=0, ge=0)
     labels: tuple[str, ...] | None = None
     column: str | None = None
     uncertain: Literal["ones", "zeros", "ignore"] = "ignore"
@@ -79,7 +80,7 @@ _SCHEDULES: dict[Stage, Schedule] = {
     ),
 }
 _PLANS: dict[Stage, Augmentation] = {
-    "gate": Augmentation(invert=0.1, smallest_area=0.5, implant=0.25, tint=0.3, fade=0.25),
+    "gate": Augmentation(invert=0.1, smallest_area=0.5, implant=0.3, tint=0.35, fade=0.25),
     "kind": Augmentation(invert=0.1, rotation_deg=20.0, smallest_area=0.5, implant=0.15),
     "findings": Augmentation(
         smallest_area=0.7, aspect=1.15, rotation_deg=8.0, blot=0.15, soften=0.3, tone=0.7
@@ -147,6 +148,10 @@ def refuse_contradictions(config: TrainConfig) -> None:
         raise UsageError(
             "--probe trains the last layer of a network that is there already; name it with --from"
         )
+    if config.freeze and config.start is None:
+        raise UsageError("--freeze keeps blocks of a network that is there already; name it with --from")
+    if config.probe and config.freeze:
+        raise UsageError("--probe keeps all blocks as they are; --freeze has nothing to add")
     if config.probe and config.layer_decay != 1:
         raise UsageError("--probe trains the last layer alone; --layer-decay has nothing to decay")
     if config.probe and config.guide:

@@ -121,7 +121,7 @@ def _caveats(config: TrainConfig) -> tuple[str, ...]:
 
 
 _CAVEATS: dict[Stage, tuple[str, ...]] = {
-    "gate": ("Trained on a few hundred pictures that are not x-rays; an unusual picture may pass.",),
+    "gate": ("An unusual picture that is no x-ray may pass; slices of a CT look most like one.",),
     "kind": ("Several kinds were seen in fewer than 40 real examples.",),
     "findings": (
         "Trained on about a thousand adult and four thousand paediatric x-rays: a small model, for research.",

@@ -11,7 +11,7 @@ from radsnap.errors import UsageError, WeightsError
 from radsnap.jobs.training.settings import TrainConfig
 from radsnap.jobs.training.ship import calibration_images
 from radsnap.learn.data import Rows
-from radsnap.learn.optimiser import HEAD, freeze_backbone
+from radsnap.learn.optimiser import HEAD, freeze_backbone, frozen_layers
 from radsnap.learn.start import start_from
 from radsnap.models.card import Card, Head, read_card, sha256_of
 from radsnap.models.networks import NETWORKS, from_public_naming
@@ -50,6 +50,10 @@ def network_of(config: TrainConfig, heads: tuple[Head, ...], training: Rows) -> 
         origin = f"{weights.name} (sha256 {sha256_of(weights)[:12]})"
     if config.probe:
         freeze_backbone(network)
+    if config.freeze:
+        frozen = frozen_layers(network, config.freeze)
+        for key, parameter in network.named_parameters():
+            parameter.requires_grad_(key not in frozen)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network, origin
