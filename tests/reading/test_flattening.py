@@ -13,6 +13,7 @@ from radsnap.flatten import Quad, straighten, straightening
 from radsnap.imaging import Photo, Provenance, Radiograph, project
 from radsnap.models.card import Card, Head
 from radsnap.reading import flattening, pipeline
+from radsnap.reading.diagnosis import Gate
 from radsnap.reading.flattening import Flat, flattened, too_cropped
 from radsnap.reading.heatmaps import HeatMaps, Place
 from radsnap.reading.lungs import Chest, tell_apart
@@ -93,6 +94,24 @@ def test_without_a_sure_quad_the_photo_is_read_as_it_is(
     assert read.findings == plain.findings
     assert read.heat_maps is not None
     assert read.heat_maps.place is None
+
+
+@pytest.mark.parametrize(
+    ("quad", "domain"),
+    [
+        (Quad(CORNERS, 0.9), "film"),
+        (Quad(CORNERS, 0.5), "digital"),
+        (Quad(CORNERS, 1.0, cropped_already=True), "digital"),
+        (None, "digital"),
+    ],
+)
+def test_an_x_ray_with_its_surroundings_in_view_is_no_digital_one(
+    quad: Quad | None, domain: str, chain: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(quad, monkeypatch)
+    said = (Gate(0.9, True, 0.5), {"digital": 0.7, "screen": 0.1, "film": 0.2})
+    monkeypatch.setattr(pipeline, "read_gate", lambda network, image: said)
+    assert chain.diagnose(photo()).domain == domain
 
 
 def test_an_unsure_quad_is_straightened_for_the_findings_but_not_for_the_gate_and_the_kind(

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from radsnap.flatten.lines import Coarse, quad_of
 from radsnap.flatten.quad import POSSIBLE, Points, Quad, diagonal
 from radsnap.flatten.strips import COARSE, FINE, Look, comfortable, look_closer
-from radsnap.imaging import Photo, corners_of, project, resizing
+from radsnap.imaging import Photo, averaged, corners_of, project, resizing
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.models.preprocess import to_input
 from radsnap.models.runtime import Network, load
@@ -157,7 +156,7 @@ def _reduced(pixels: ByteImage) -> ByteImage:
     if scale >= 1:
         return pixels
     size = (round(width * scale), round(height * scale))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return averaged(pixels, size)
 
 
 @cache

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from radsnap.flatten.quad import SIDES, Points, Quad
 from radsnap.flatten.straightening import FOCAL_FRAC, Straight, straighten
-from radsnap.imaging import Photo, corners_of, homography
+from radsnap.imaging import Photo, averaged, corners_of, homography
 from radsnap.imaging.radiograph import ByteImage
 
 FloatArray = NDArray[np.float32]
@@ -180,7 +180,7 @@ def _raw(pixels: ByteImage, corners: Points) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     if scale < 0.7:
         small = (max(round(width * scale), 8), max(round(height * scale), 8))
-        pixels = np.asarray(cv2.resize(pixels, small, interpolation=cv2.INTER_AREA), np.uint8)
+        pixels = averaged(pixels, small)
         corners = (corners + 0.5) * (np.array(small) / (width, height)) - 0.5
     matrix = homography(corners, corners_of(size))
     flat = cv2.warpPerspective(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

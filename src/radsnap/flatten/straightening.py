@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from radsnap.flatten import moire
 from radsnap.flatten.orientation import Orientation, orientation, upright
 from radsnap.flatten.quad import Points, Quad
-from radsnap.imaging import Photo, Radiograph, compose, corners_of, homography, project, resizing
+from radsnap.imaging import Photo, Radiograph, averaged, compose, corners_of, homography, project, resizing
 from radsnap.imaging.radiograph import ByteImage
 
 FloatArray = NDArray[np.float32]
@@ -116,7 +116,8 @@ def aspect_of(corners: Points, photo_size: tuple[int, int]) -> float:
 def glare_of(flat: ByteImage) -> Mask:
     """Mark where light hides the x-ray in RGB (H, W, 3): all colours burnt out, and a seam around."""
     longer = max(flat.shape[:2])
-    burnt = (flat.min(axis=2) >= _GLARE_FROM).astype(np.uint8)
+    red, green, blue = cv2.split(flat)  # NumPy is slow where the last axis has three steps
+    burnt = (cv2.min(cv2.min(red, green), blue) >= _GLARE_FROM).astype(np.uint8)
     side = max(round(longer / 100), 1)
     solid = cv2.morphologyEx(burnt, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     seam = cv2.dilate(solid, np.ones((2 * side + 1, 2 * side + 1), np.uint8))
@@ -145,9 +146,7 @@ def _shrunk(
         return pixels, np.eye(3)
     height, width = pixels.shape[:2]
     small = (max(round(width * scale), 8), max(round(height * scale), 8))
-    return np.asarray(cv2.resize(pixels, small, interpolation=cv2.INTER_AREA), np.uint8), resizing(
-        (width, height), small
-    )
+    return averaged(pixels, small), resizing((width, height), small)
 
 
 def _warped(pixels: ByteImage, matrix: NDArray[np.float64], size: tuple[int, int]) -> ByteImage:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from radsnap.flatten.lines import completed
 from radsnap.flatten.profiles import line_of
 from radsnap.flatten.quad import Points, area, diagonal, meet
-from radsnap.imaging import corners_of, project, resizing
+from radsnap.imaging import averaged, corners_of, project, resizing
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.models.preprocess import to_input
 from radsnap.models.runtime import Network
@@ -93,8 +93,7 @@ def comfortable(photo: ByteImage, corners: Points) -> tuple[ByteImage, Points]:
         return photo, corners
     height, width = photo.shape[:2]
     size = (max(round(width * scale), 8), max(round(height * scale), 8))
-    small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return small, project(resizing((width, height), size), corners)
+    return averaged(photo, size), project(resizing((width, height), size), corners)
 
 
 def placements(corners: Points, reach: float) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from radsnap.imaging.averaging import averaged
 from radsnap.imaging.bounds import Bounds
 from radsnap.imaging.files import encode_jpeg, read_image, read_radiograph, write_image
 from radsnap.imaging.gathering import find_images
@@ -29,6 +30,7 @@ __all__ = [
     "Photo",
     "Provenance",
     "Radiograph",
+    "averaged",
     "compose",
     "corners_of",
     "encode_jpeg",

@@ -29,6 +29,9 @@ FloatArray = NDArray[np.float32]
 READERS: Mapping[str, str | Path] = {"chest_frontal": "findings"}
 # Below this score of the whole photo nobody looks for an x-ray in it.
 _HOPELESS = 0.02
+# With its surroundings in view an x-ray was photographed: of 278 digital x-rays of validation one has a quad so sure, of 833
+# simulated photos 72 %.
+_A_PHOTO_FROM = 0.8
 # Which network finds the lungs, and in which kinds of x-ray.
 LUNGS = "lungs"
 LUNGS_SHOW = frozenset({"chest_frontal"})
@@ -84,7 +87,7 @@ class Pipeline:
         """Read a picture, straightened where that is possible; heat maps are those of what was read."""
         cards = {"gate": self.gate.card}
         with clock.lap("gate"):
-            gate, domain = read_gate(self.gate, inputs.of(self.gate))
+            gate, saw = read_gate(self.gate, inputs.of(self.gate))
         flat = self._flattened(image, gate, clock)
         straight = inputs
         if flat is not None:
@@ -96,8 +99,7 @@ class Pipeline:
                 gate, _ = read_gate(self.gate, surely.of(self.gate))
         if not gate.passed:
             return None, Diagnosis(None, gate=gate, reason=_not_an_xray(gate), cards=cards)
-        # A DICOM x-ray is the detector's own picture; a raster may be anything a camera saw.
-        domain = "digital" if isinstance(image, Radiograph) else domain
+        domain = _domain(image, saw, flat)
         cards["kind"] = self.kind.card
         with clock.lap("kind"):
             kind = read_kind(self.kind, surely.of(self.kind))
@@ -202,6 +204,15 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.ms[stage] = self.ms.get(stage, 0.0) + (time.perf_counter() - start) * 1000
+
+
+def _domain(image: Radiograph | Photo, saw: dict[str, float], flat: Flat | None) -> str | None:
+    """Say what the camera saw, None where nobody knows: the gate's word, but for what must or cannot be digital."""
+    if isinstance(image, Radiograph):
+        return "digital"  # a DICOM x-ray is the detector's own picture; a raster may be anything a camera saw
+    if flat is not None and flat.quad.confidence >= _A_PHOTO_FROM:
+        saw = {name: score for name, score in saw.items() if name != "digital"}
+    return max(saw, key=lambda name: saw[name], default=None)
 
 
 def _not_an_xray(gate: Gate) -> str:

@@ -31,20 +31,19 @@ class Runner(Protocol):
     def run(self, images: FloatArray) -> dict[str, FloatArray]: ...
 
 
-def read_gate(network: Runner, image: FloatArray) -> tuple[Gate, str | None]:
+def read_gate(network: Runner, image: FloatArray) -> tuple[Gate, dict[str, float]]:
     """Ask whether an input (1, size, size) is an x-ray, and what the camera saw.
 
-    The second value is `digital`, `screen` or `film`, or None where the network does not say.
+    The second value are the scores of `digital`, `screen` and `film`, empty where the network does not say.
     """
     card = network.card
     logits = network.run(image[None])["logits"][0]
-    domain = None
+    seen: dict[str, float] = {}
     if any(head.name == "domain" for head in card.heads):
         seen = head_scores(card, logits, card.head("domain"))
-        domain = max(seen, key=lambda name: seen[name])
     (xray,) = head_scores(card, logits, card.head("xray")).values()
     threshold = gate_threshold(card)
-    return Gate(xray, xray >= threshold, threshold), domain
+    return Gate(xray, xray >= threshold, threshold), seen
 
 
 def gate_threshold(card: Card) -> float:

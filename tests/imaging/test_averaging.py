@@ -1,0 +1,27 @@
+"""A picture averaged down in steps is the one averaged down at once."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from radsnap.imaging import averaged
+from radsnap.phantom import scene
+
+
+@pytest.mark.parametrize("size", [(1024, 512), (600, 300), (400, 251), (97, 64), (64, 48)])
+@pytest.mark.parametrize("colours", [True, False])
+def test_in_steps_as_at_once(size: tuple[int, int], colours: bool) -> None:
+    picture = scene(1, "large", 1024).pixels[:512]
+    picture = picture if colours else np.ascontiguousarray(picture[..., 1])
+    wanted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    made = averaged(picture, size)
+    assert made.shape == wanted.shape
+    away = np.abs(made.astype(int) - wanted)
+    assert away.mean() < 1.5
+    assert away.max() < 50  # where an edge of a drawn thing falls between two pixels
+
+
+def test_an_even_picture_stays_even() -> None:
+    assert (averaged(np.full((900, 1200, 3), 77, np.uint8), (250, 190)) == 77).all()
