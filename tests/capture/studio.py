@@ -30,7 +30,7 @@ _DRAWN: dict[int, NDArray[np.uint8]] = {}
 
 
 def xray(index: int) -> NDArray[np.uint8]:
-    """Draw a phantom chest, uint8 (256, 256)."""
+    """Draw a phantom chest, uint8, its longer side 256 px."""
     if index not in _DRAWN:
         _DRAWN[index] = np.rint(sample_chest(3, index, 256).radiograph.pixels * 255).astype(np.uint8)
     return _DRAWN[index]

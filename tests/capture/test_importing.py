@@ -64,7 +64,7 @@ def test_hand_held_photos_in_random_order(tmp_path: Path) -> None:
     done = do_import(session, folder)
     # a reflection can spoil a photo: it is known for what it shows, and said to be taken again
     spoilt = {line.file: line for line in done.lines if line.outcome == "refused"}
-    assert len(spoilt) <= 0.02 * COUNT
+    assert len(spoilt) <= max(1, 0.02 * COUNT)
     assert {f: line.number for f, line in spoilt.items()} == {f: truth[f][1] for f in spoilt}
     assert all("plain white" in line.reason for line in spoilt.values())
     truth |= {f: ("refused", number) for f, (_, number) in truth.items() if f in spoilt}

@@ -17,7 +17,7 @@ from radsnap.jobs.phantom import PhantomConfig
     [
         (["phantom", "out", "-n", "0"], "-n: Input should be greater than or equal to 1, got 0"),
         (["phantom", "out", "--size", "3"], "--size: Input should be greater than or equal to 32, got 3"),
-        (["evaluate", "gates", "m.csv"], "STAGE: Input should be 'gate', 'kind'"),
+        (["evaluate", "gates", "m.csv"], "STAGE: Input should be 'gate', 'domain', 'kind'"),
         (["data", "check", "m.csv", "--workers", "-1"], "--workers: "),
     ],
 )  # fmt: skip

@@ -44,7 +44,7 @@ class TrainCornersConfig(BaseModel):
     paediatric: int = Field(default=1200, ge=0)
     phantoms: int = Field(default=240, ge=0)
     minutes: float = Field(default=90.0, gt=0)
-    closer_minutes: float = Field(default=45.0, gt=0)
+    closer_minutes: float = Field(default=60.0, gt=0)
     seed: int = 10
     jobs: int | None = Field(default=None, ge=1)
 

@@ -27,6 +27,8 @@ from radsnap.learn.precision import mixed
 from radsnap.models.card import Figure
 from radsnap.seeds import stream
 
+Fitted = TypeVar("Fitted", bound=nn.Module)
+
 INPUT_PX = 256
 MAP_PX = 64
 SIDES = ("top", "right", "bottom", "left")
@@ -287,9 +289,6 @@ def train_corners(
         return _batch(bank, batch_size, seed, step, _SMALL_PX if done < small_until else INPUT_PX)
 
     return fit(network, batch_of, corner_loss, minutes, 3e-3, tell, keep)
-
-
-Fitted = TypeVar("Fitted", bound=nn.Module)
 
 
 def fit(
