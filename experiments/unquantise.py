@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 from radsnap.learn.export import to_half
 from radsnap.models.card import read_card, sha256_of, write_card
+from radsnap.models.networks_onnx import axis_of, dequantised
 
 CAVEAT = (
     "Quantised to int8 after the training, and brought back: its weights are those of 8 bits, stored with 16."
@@ -69,13 +70,8 @@ def unquantise(graph: onnx.GraphProto) -> None:
 
 
 def _whole(node: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> np.ndarray:
-    values, scale, zero = (numpy_helper.to_array(stored[name]) for name in node.input)
-    axis = next((int(one.i) for one in node.attribute if one.name == "axis"), 1)
-    shape = [1] * values.ndim
-    if scale.size > 1:
-        shape[axis] = scale.size
-    shifted = values.astype(np.float32) - zero.astype(np.float32).reshape(shape)
-    return np.asarray(shifted * scale.reshape(shape), np.float32)
+    weights, scale, zero = (numpy_helper.to_array(stored[name]) for name in node.input)
+    return dequantised(weights, scale, zero, axis_of(node))
 
 
 def _followed(name: str, now: dict[str, str]) -> str:

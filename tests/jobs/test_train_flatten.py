@@ -13,6 +13,7 @@ from radsnap.errors import ManifestError, UsageError
 from radsnap.flatten import find
 from radsnap.flatten.orientation import orientation
 from radsnap.imaging import Photo, write_image
+from radsnap.jobs import train_corners
 from radsnap.jobs.train_corners import TrainCornersConfig, train_corner_network
 from radsnap.jobs.train_upright import TrainUprightConfig, train_upright_network
 from radsnap.phantom import document, sample_chest, scene
@@ -61,6 +62,21 @@ def test_corners_are_trained_from_a_manifest_to_a_network_that_finds(manifest: P
     photo = Photo(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8))
     quad = find(photo, tmp_path / "corners.card.json", tmp_path / "borders.card.json")
     assert quad is None or np.isfinite(quad.corners_px).all()
+
+
+def test_an_interrupted_drawing_goes_on_with_what_is_missing(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_corners, "_PART", 40)
+    trained("corners", manifest, tmp_path, jobs=1)
+    kept, lost = tmp_path / "train-000.npz", tmp_path / "train-001.npz"
+    before, drawn = kept.stat().st_mtime_ns, np.load(lost)["data"]
+    lost.unlink()
+    trained("corners", manifest, tmp_path, jobs=1)
+    assert kept.stat().st_mtime_ns == before
+    assert np.array_equal(np.load(lost)["data"], drawn)
+    with pytest.raises(UsageError, match=r"train-000\.npz was drawn by other settings"):
+        trained("corners", manifest, tmp_path, jobs=1, seed=5)
 
 
 def test_the_way_up_is_trained_from_a_manifest(manifest: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def train_corner_network(config: TrainCornersConfig, report: Report = silent) ->
     """Draw the photos (once), fit the first look and the closer one, judge on validation, write both as ONNX with their cards.
 
     Photos of a run are kept in its folder and used again by the same settings; the fit itself starts anew. Raises
-    ManifestError or UsageError.
+    ManifestError, UsageError, or TrainingError where a process that draws dies.
     """
     manifest = rows_by_kind(config.data)
     training = _bank(config, manifest, "train", config.photos, config.seed, report)

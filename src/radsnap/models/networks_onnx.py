@@ -58,7 +58,7 @@ def _values(onnx: Any, graph: Any) -> dict[str, Array]:
         if node.name.startswith(f"DequantizeLinear_{_PREFIX}"):
             parts = [onnx.numpy_helper.to_array(stored[name]) for name in node.input if name in stored]
             weights, scale, zero = parts
-            values[_name_of(node)] = _dequantised(weights, scale, zero, _axis(node))
+            values[_name_of(node)] = dequantised(weights, scale, zero, axis_of(node))
     return values
 
 
@@ -67,11 +67,11 @@ def _name_of(node: Any) -> str:
     return str(node.name).removeprefix(f"DequantizeLinear_{_PREFIX}").rpartition("_")[0]
 
 
-def _axis(node: Any) -> int:
+def axis_of(node: Any) -> int:
     return next((int(one.i) for one in node.attribute if one.name == "axis"), 1)
 
 
-def _dequantised(weights: Array, scale: Array, zero: Array, axis: int) -> Array:
+def dequantised(weights: Array, scale: Array, zero: Array, axis: int) -> Array:
     """(weights - zero) · scale, with a scale for all, or one a slice along the axis. ONNX DequantizeLinear."""
     shape = [1] * weights.ndim
     if scale.size > 1:
