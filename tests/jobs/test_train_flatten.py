@@ -68,7 +68,7 @@ def test_an_interrupted_drawing_goes_on_with_what_is_missing(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_corners, "_PART", 40)
-    trained("corners", manifest, tmp_path, jobs=1)
+    trained("corners", manifest, tmp_path, jobs=2)
     kept, lost = tmp_path / "train-000.npz", tmp_path / "train-001.npz"
     before, drawn = kept.stat().st_mtime_ns, np.load(lost)["data"]
     lost.unlink()
