@@ -9,13 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from radsnap.cli.app import app
-from radsnap.errors import ManifestError, UsageError
+from radsnap.errors import ManifestError, UsageError, WeightsError
 from radsnap.flatten import find
 from radsnap.flatten.orientation import orientation
 from radsnap.imaging import Photo, write_image
 from radsnap.jobs import train_corners
 from radsnap.jobs.train_corners import TrainCornersConfig, train_corner_network
 from radsnap.jobs.train_upright import TrainUprightConfig, train_upright_network
+from radsnap.models.card import Card
 from radsnap.phantom import document, sample_chest, scene
 from radsnap.tables import build_manifest, read_manifest, write_manifest
 
@@ -64,6 +65,27 @@ def test_corners_are_trained_from_a_manifest_to_a_network_that_finds(manifest: P
     assert quad is None or np.isfinite(quad.corners_px).all()
 
 
+def test_a_training_goes_on_from_an_earlier_one(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained("corners", manifest, tmp_path / "first")
+    seen = []
+    for name in ("train_corners", "train_strips"):
+        fit = getattr(train_corners, name)
+        monkeypatch.setattr(
+            train_corners, name, lambda *a, fit=fit, **more: seen.append(more["start"]) or fit(*a, **more)
+        )
+    card = trained("corners", manifest, tmp_path / "second", start=tmp_path / "first", seed=11)
+    kept = [torch.load(tmp_path / "first" / f"{name}.pt") for name in ("corners", "borders")]
+    for start, wanted in zip(seen, kept, strict=True):
+        assert start.keys() == wanted.keys()
+        assert all(torch.equal(start[key], wanted[key]) for key in wanted)
+    assert card.training.started_from == "an earlier run of the same training"
+    assert card.training.command.endswith(f"--from {tmp_path / 'first'} --seed 11")
+    with pytest.raises(WeightsError, match=r"corners\.pt"):
+        trained("corners", manifest, tmp_path / "third", start=tmp_path / "nowhere")
+
+
 def test_an_interrupted_drawing_goes_on_with_what_is_missing(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,15 +109,14 @@ def test_the_way_up_is_trained_from_a_manifest(manifest: Path, tmp_path: Path) -
     assert 0 <= lies.confidence <= 1
 
 
-def trained(stage: str, data: Path, output: Path, **more: object) -> None:
+def trained(stage: str, data: Path, output: Path, **more: object) -> Card:
     if stage == "corners":
         usual: dict[str, object] = {"photos": 64, "judged_on": 16, "phantoms": 0, "closer_minutes": 0.001}
-        train_corner_network(
+        return train_corner_network(
             TrainCornersConfig(data=data, output=output, **{"minutes": 0.001, **usual, **more})
         )
-    else:
-        usual = {"photos": 16, "paediatric": 4, "minutes": 0.001}
-        train_upright_network(TrainUprightConfig(data=data, output=output, **{**usual, **more}))
+    usual = {"photos": 16, "paediatric": 4, "minutes": 0.001}
+    return train_upright_network(TrainUprightConfig(data=data, output=output, **{**usual, **more}))
 
 
 def changed(manifest: Path, folder: Path, drop: tuple[str, ...] = (), **columns: object) -> Path:

@@ -14,9 +14,10 @@ from radsnap.errors import ManifestError, UsageError
 from radsnap.imaging.homography import corners_of
 from radsnap.learn import corner_scenes
 from radsnap.learn import corners as learn
-from radsnap.learn.corner_bank import Bank, draw_bank, joined, read_bank
+from radsnap.learn.corner_bank import KINDS, Bank, draw_bank, joined, read_bank
 from radsnap.learn.corner_scenes import VIEWS, Stock, draw_scene, drawn_from, share_inside, view_of
 from radsnap.learn.corners import Corners, corner_loss, example, fit, in_order, targets
+from radsnap.learn.tasks import DOMAINS
 from radsnap.phantom import sample_chest
 from radsnap.seeds import stream
 
@@ -60,7 +61,7 @@ def test_a_stored_bank_comes_back(bank: Bank, tmp_path: Path) -> None:
 
 def test_a_bank_drawn_in_parts_is_the_same(stock: Stock, bank: Bank) -> None:
     parts = joined([draw_bank(stock, range(5), 3), draw_bank(stock, range(5, 16), 3)])
-    for name in ("data", "starts", "views", "levels"):
+    for name in ("data", "starts", "views", "levels", "domains"):
         assert np.array_equal(getattr(parts, name), getattr(bank, name))
     assert np.array_equal(parts.corners_px, bank.corners_px, equal_nan=True)
 
@@ -167,10 +168,10 @@ def test_a_handful_of_photos_is_learnt(bank: Bank) -> None:
     places = np.flatnonzero(bank.views == VIEWS.index("framed"))[:4]
 
     def batch_of(step: int, done: float) -> tuple[torch.Tensor, ...]:
-        made = [example(bank.photo(p), bank.corners_px[p].astype(float), 1, None, 128) for p in places]
+        made = [example(bank.photo(p), bank.corners_px[p].astype(float), 1, 2, None, 128) for p in places]
         images = (torch.from_numpy(np.stack([m.image for m in made])).float() / 255 - 0.5) / 0.25
         sides, maps = (torch.from_numpy(np.stack([getattr(m, name) for m in made])) for name in ("sides", "maps"))  # fmt: skip
-        return images, torch.tensor([1] * len(made)), sides, maps
+        return images, torch.tensor([1] * len(made)), sides, torch.tensor([m.domain for m in made]), maps
 
     def cost(logits: torch.Tensor, maps: torch.Tensor, rest: tuple[torch.Tensor, ...]) -> torch.Tensor:
         made = corner_loss(logits, maps, rest)
@@ -183,7 +184,7 @@ def test_a_handful_of_photos_is_learnt(bank: Bank) -> None:
 
 
 def test_an_example_of_a_cropped_picture_has_no_sides() -> None:
-    made = learn.example(bright(), corners_of((256, 256)), VIEWS.index("filling"), None)
+    made = learn.example(bright(), corners_of((256, 256)), VIEWS.index("filling"), 0, None)
     assert made.sides.tolist() == [0, 0, 0, 0]
     assert made.maps[1:].max() == 0
     assert made.maps[0].min() == 1
@@ -191,13 +192,60 @@ def test_an_example_of_a_cropped_picture_has_no_sides() -> None:
 
 def test_a_photo_without_an_xray_asks_for_nothing() -> None:
     rng = np.random.default_rng(0)
-    made = learn.example(bright(), np.full((4, 2), np.nan), VIEWS.index("nothing"), rng)
+    made = learn.example(bright(), np.full((4, 2), np.nan), VIEWS.index("nothing"), -1, rng)
     assert made.view == VIEWS.index("nothing")
     assert made.maps.max() == 0
 
 
 def test_a_map_and_its_corners_are_projected_alike() -> None:
     photo, corners = bright(TRUE / 2, (128, 128)), TRUE / 2
-    made = learn.example(photo, corners, VIEWS.index("framed"), None)
+    made = learn.example(photo, corners, VIEWS.index("framed"), 0, None)
     inside = cv2.resize(made.image[0], (64, 64), interpolation=cv2.INTER_AREA) > 127
     assert ((made.maps[0] > 0.5) == inside).mean() > 0.985
+
+
+def test_a_scene_says_what_the_camera_saw(stock: Stock) -> None:
+    drawn = [draw_scene(stream(5, "domain", i), stock, 1, KINDS[i % 2]) for i in range(60)]
+    assert {(made.view == "nothing", made.domain == -1) for made in drawn} == {(True, True), (False, False)}
+    digital = [made for made in drawn if made.domain == DOMAINS.index("digital")]
+    assert digital
+    assert all(made.view == "filling" for made in digital)
+    photos = [DOMAINS[made.domain] == KINDS[i % 2] for i, made in enumerate(drawn) if made.domain > 0]
+    assert all(photos)
+    assert len(photos) > 40
+
+
+def test_domains_are_asked_of_digital_x_rays_mostly_in_grey_and_seldom_of_grey_photos() -> None:
+    photo = np.full((64, 64, 3), (90, 120, 150), np.uint8)
+    grey = dict.fromkeys(DOMAINS, 0)
+    asked_of_grey = dict(grey)
+    for domain, name in enumerate(DOMAINS):
+        for i in range(300):
+            rng = stream(6, name, i)
+            made = example(photo, corners_of((64, 64)), VIEWS.index("filling"), domain, rng, 128)
+            plain = bool((made.image == made.image[:1]).all())
+            grey[name] += plain
+            asked_of_grey[name] += plain and made.domain == domain
+            assert made.domain == domain or plain
+    assert grey["digital"] > 240
+    assert asked_of_grey["digital"] == grey["digital"]
+    for name in KINDS:
+        assert 30 < grey[name] < 100
+        assert asked_of_grey[name] < 0.5 * grey[name]
+
+
+def test_the_loss_asks_for_the_domain() -> None:
+    maps = torch.zeros(2, 5, 8, 8)
+    rest = (torch.tensor([2, 2]), torch.zeros(2, 4))
+    logits = torch.zeros(2, 10)
+    told = logits.clone()
+    told[:, 8] = 9.0  # a screen
+    costs = {
+        domain: [
+            float(corner_loss(x, maps, (*rest, torch.tensor([domain] * 2), maps))) for x in (logits, told)
+        ]
+        for domain in (-1, 0, 1)
+    }
+    assert costs[-1][0] == costs[-1][1]
+    assert costs[1][1] < costs[1][0]
+    assert costs[0][1] - costs[0][0] > 3 * (costs[1][0] - costs[1][1])  # digital ones are few and count more

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 import pytest
 
-from radsnap.flatten import Quad, straighten, straightening
+from radsnap.flatten import Quad, Survey, straighten, straightening
 from radsnap.imaging import Photo, Provenance, Radiograph, project
 from radsnap.models.card import Card, Head
 from radsnap.reading import flattening, pipeline
@@ -39,8 +42,10 @@ def photo(outside: int = 128) -> Photo:
     return Photo(pixels)
 
 
-def found(quad: Quad | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flattening, "find", lambda photo: quad)
+def found(
+    quad: Quad | None, monkeypatch: pytest.MonkeyPatch, domain: Mapping[str, float] = MappingProxyType({})
+) -> None:
+    monkeypatch.setattr(flattening, "survey", lambda photo: Survey(quad, domain))
 
 
 def test_heat_lands_on_the_photo_where_it_lay_on_the_straightened_picture() -> None:
@@ -88,7 +93,7 @@ def test_without_a_sure_quad_the_photo_is_read_as_it_is(
     quad: Quad | None, chain: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found(quad, monkeypatch)
-    assert flattened(photo()) is None
+    assert flattened(photo()) == ({}, None)
     read, plain = chain.diagnose(photo(), heat_maps=True), replace(chain, flatten=False).diagnose(photo())
     assert (read.corners_px, read.outline) == (None, None)
     assert read.findings == plain.findings
@@ -96,36 +101,36 @@ def test_without_a_sure_quad_the_photo_is_read_as_it_is(
     assert read.heat_maps.place is None
 
 
-@pytest.mark.parametrize(
-    ("quad", "domain"),
-    [
-        (Quad(CORNERS, 0.9), "film"),
-        (Quad(CORNERS, 0.5), "digital"),
-        (Quad(CORNERS, 1.0, cropped_already=True), "digital"),
-        (None, "digital"),
-    ],
-)
-def test_an_x_ray_with_its_surroundings_in_view_is_no_digital_one(
-    quad: Quad | None, domain: str, chain: Pipeline, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("quad", [Quad(CORNERS, 0.9), Quad(CORNERS, 1.0, cropped_already=True), None])
+def test_the_first_look_says_what_the_camera_saw_and_the_gate_where_there_is_none(
+    quad: Quad | None, chain: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found(quad, monkeypatch)
     said = (Gate(0.9, True, 0.5), {"digital": 0.7, "screen": 0.1, "film": 0.2})
     monkeypatch.setattr(pipeline, "read_gate", lambda network, image: said)
-    assert chain.diagnose(photo()).domain == domain
+    found(quad, monkeypatch, {"digital": 0.2, "screen": 0.3, "film": 0.5})
+    assert chain.diagnose(photo()).domain == "film"
+    assert replace(chain, flatten=False).diagnose(photo()).domain == "digital"
+    found(quad, monkeypatch)  # a shape in which nothing is looked for
+    assert chain.diagnose(photo()).domain == "digital"
 
 
-def test_an_unsure_quad_is_straightened_for_the_findings_but_not_for_the_gate_and_the_kind(
+def test_an_unsure_quad_is_straightened_and_the_gate_asked_of_both(
     chain: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found(Quad(CORNERS, 0.3), monkeypatch)
     given = photo(outside=136)
-    seen = flattened(given)
+    _, seen = flattened(given)
     assert seen is not None
     whole = replace(chain, flatten=False).diagnose(given)
     cut = replace(chain, flatten=False).diagnose(seen.straight.radiograph)
     read = chain.diagnose(given, heat_maps=True)
-    assert (read.gate, read.kind) == (whole.gate, whole.kind)
-    assert whole.gate != cut.gate
+    assert read.kind == cut.kind
+    assert read.gate is not None
+    assert whole.gate is not None
+    assert cut.gate is not None
+    assert whole.gate.xray != cut.gate.xray
+    odds = [math.log(gate.xray / (1 - gate.xray)) for gate in (whole.gate, cut.gate, read.gate)]
+    assert odds[2] == pytest.approx((odds[0] + odds[1]) / 2, abs=1e-6)
     assert read.findings is not None
     assert cut.findings is not None
     for name, finding in read.findings.items():
@@ -153,10 +158,10 @@ def test_the_switch_leaves_photos_as_they_are(chain: Pipeline, monkeypatch: pyte
 
 
 def test_a_radiograph_is_never_flattened(chain: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(photo: Photo) -> Quad:
+    def refuse(photo: Photo) -> Survey:
         raise AssertionError("a digital x-ray needs no corners")
 
-    monkeypatch.setattr(flattening, "find", refuse)
+    monkeypatch.setattr(flattening, "survey", refuse)
     grey = photo().pixels[..., 0].astype(np.float32) / 255
     assert chain.diagnose(Radiograph(grey)).corners_px is None
 

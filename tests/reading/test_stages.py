@@ -9,7 +9,9 @@ import pytest
 from scipy import special
 
 from radsnap.models.card import Card, Head, InputSpec, Platt, Threshold, Training
-from radsnap.reading.stages import calibrated, findings_head, head_scores, put_in_words, sigmoid
+from radsnap.models.scores import head_scores, sigmoid
+from radsnap.reading.diagnosis import Gate
+from radsnap.reading.stages import agreed, calibrated, findings_head, put_in_words
 
 CARD = Card(
     name="two-heads",
@@ -70,3 +72,15 @@ def test_a_reader_is_asked_for_its_findings_or_its_only_head() -> None:
         update={"heads": (*CARD.heads, Head(name="findings", classes=("Mass",), activation="sigmoid"))}
     )
     assert findings_head(named).classes == ("Mass",)
+
+
+@pytest.mark.parametrize(
+    ("whole", "straightened", "joined"), [(0.2, 0.8, 0.5), (0.9, 0.9, 0.9), (0.0, 1.0, 0.5)]
+)
+def test_what_the_gate_says_twice_is_joined_by_the_mean_of_the_logits(
+    whole: float, straightened: float, joined: float
+) -> None:
+    one, two = (Gate(score, score >= 0.6, 0.6) for score in (whole, straightened))
+    gate = agreed(one, two)
+    assert gate.xray == pytest.approx(joined)
+    assert (gate.passed, gate.threshold) == (joined >= 0.6, 0.6)

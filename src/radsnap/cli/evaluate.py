@@ -13,18 +13,13 @@ from radsnap.errors import UsageError
 if TYPE_CHECKING:
     from radsnap.jobs.evaluate import Evaluation
 
-CHAIN_TITLE = (
-    "gate, kind and one finding in a row; pictures read as they are, not straightened as by 'diagnose'"
-)
-
 
 def evaluate(
     stage: Annotated[
         str,
         typer.Argument(
-            help="gate, domain (what the gate says the camera saw), kind, findings, lungs, or chain: gate, kind and one "
-            "finding in a row, on pictures read as they are (`diagnose` also straightens photos, averages, and checks "
-            "for crops)."
+            help="gate, domain (what the camera saw), kind, findings, lungs, or chain: gate, kind and one "
+            "finding in a row, as `diagnose` reads pictures."
         ),
     ],
     manifest: Annotated[Path, typer.Argument(help="A manifest with the truth.")],
@@ -69,7 +64,7 @@ def evaluate(
         output.mkdir(parents=True, exist_ok=True)  # refused before the work, not after
     with bar("evaluating") as report:
         evaluation = run(config, report)
-    _show(evaluation, CHAIN_TITLE if config.stage == "chain" else None)
+    _show(evaluation)
     if output is not None:
         from radsnap.jobs.evaluation_files import write
 
@@ -83,11 +78,11 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _show(evaluation: Evaluation, title: str | None) -> None:
+def _show(evaluation: Evaluation) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("figure", "of", "value", "95 % interval", "n", title=title)
+    table = Table("figure", "of", "value", "95 % interval", "n")
     for figure in evaluation.figures:
         value = figure.reason if figure.value is None else f"{figure.value:.3f}"
         interval = (

@@ -28,7 +28,8 @@ Name = Annotated[str | None, typer.Option(help="The model's name; the stage's by
 Start = Annotated[
     Path | None,
     typer.Option(
-        "--from", help="Weights to start from: gate, kind, findings, a card, safetensors, or our ONNX."
+        "--from",
+        help="Weights to start from: gate, kind, findings, a card, safetensors, or our ONNX; of corners the folder of an earlier run.",
     ),
 ]
 Network = Annotated[str, typer.Option(help="densenet121, or a transformer: vit-tiny-16, vit-small-16 ...")]

@@ -10,7 +10,8 @@ from radsnap.errors import UsageError
 from radsnap.jobs.progress import Report
 from radsnap.models.card import Card
 
-_TAKEN = ("data", "output", "seed")
+_TAKEN = {"corners": ("data", "output", "seed", "start"), "upright": ("data", "output", "seed")}
+_SPELT = {"start": "from"}
 
 
 def train_flatten(context: typer.Context, stage: str) -> None:
@@ -21,9 +22,9 @@ def train_flatten(context: typer.Context, stage: str) -> None:
     given = given_to(context)
     given.pop("stage", None)
     for name in given:
-        if name not in _TAKEN:
+        if name not in _TAKEN[stage]:
             raise UsageError(
-                f"--{name.replace('_', '-')} does not go with 'radsnap train {stage}'; leave it out"
+                f"--{_SPELT.get(name, name).replace('_', '-')} does not go with 'radsnap train {stage}'; leave it out"
             )
     if len(given["data"]) != 1:
         raise UsageError(f"'radsnap train {stage}' takes one manifest, got {len(given['data'])} times --data")

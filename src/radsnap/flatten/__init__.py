@@ -6,9 +6,20 @@ if quad is not None and quad.sure and not quad.cropped_already:
     judged = quality(photo, quad)
 """
 
-from radsnap.flatten.corners import find
+from radsnap.flatten.corners import Survey, find, survey
 from radsnap.flatten.judging import Measure, Quality, quality
 from radsnap.flatten.quad import Quad
 from radsnap.flatten.straightening import Straight, rectify, straighten
 
-__all__ = ["Measure", "Quad", "Quality", "Straight", "find", "quality", "rectify", "straighten"]
+__all__ = [
+    "Measure",
+    "Quad",
+    "Quality",
+    "Straight",
+    "Survey",
+    "find",
+    "quality",
+    "rectify",
+    "straighten",
+    "survey",
+]

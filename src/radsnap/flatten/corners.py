@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from radsnap.imaging import Photo, averaged, corners_of, project, resizing
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.models.preprocess import to_input
 from radsnap.models.runtime import Network, load
+from radsnap.models.scores import head_scores
 
 FloatArray = NDArray[np.float32]
 # A photo is brought to this size before anything is looked for: a phone's twelve megapixels are four times as long.
@@ -28,10 +30,11 @@ _SETTLED = 0.002
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What the network says of a photo: probabilities of nothing, framed and filling, of sides in view, and maps."""
+    """What the network says of a photo: probabilities of nothing, framed and filling, of sides in view, of domains, and maps."""
 
     views: NDArray[np.float64]
     sides: NDArray[np.float64]
+    domain: Mapping[str, float]
     maps: FloatArray
 
 
@@ -45,30 +48,52 @@ class Trail:
     corners: Points
 
 
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a photo shows: the x-ray's quad, None where there is none, and the scores of `digital`, `screen` and `film`.
+
+    The scores are empty for a picture of a shape that nothing is looked for in.
+    """
+
+    quad: Quad | None
+    domain: Mapping[str, float]
+
+
 def find(photo: Photo, model: str | Path = "corners", closer: str | Path = "borders") -> Quad | None:
     """Find the x-ray in a photo. None where there is none, or none that a straight-sided quadrilateral fits.
 
     Raises WeightsError when the model cannot be loaded.
     """
+    return survey(photo, model, closer).quad
+
+
+def survey(photo: Photo, model: str | Path = "corners", closer: str | Path = "borders") -> Survey:
+    """Find the x-ray in a photo, and say whether the picture is digital or a photo of a screen or a film.
+
+    Raises WeightsError when the model cannot be loaded.
+    """
     height, width = photo.pixels.shape[:2]
     if min(height, width) < _LEAST_PX or max(height, width) > _LONGEST_ASPECT * min(height, width):
-        return None
+        return Survey(None, {})
     network, second = _kept(str(model)), _kept_closer(str(closer))
     pixels = _reduced(photo.pixels)
-    quad = placed(pixels, look(network, pixels), second)
+    sight = look(network, pixels)
+    quad = placed(pixels, sight, second)
     if quad is None:
-        return None
+        return Survey(None, sight.domain)
     size = (pixels.shape[1], pixels.shape[0])
     corners = project(resizing(size, (width, height)), quad.corners_px)
-    return Quad(corners, quad.confidence, quad.cropped_already, quad.sides_seen, quad.others)
+    return Survey(replace(quad, corners_px=corners), sight.domain)
 
 
 def look(network: Network, pixels: ByteImage) -> Sight:
     """Show a photo (H, W, 3) to the network."""
-    made = network.run(to_input(pixels, network.card.input)[None])
-    logits = made["logits"][0].astype(np.float64)
-    powers = np.exp(logits[:3] - logits[:3].max())
-    return Sight(powers / powers.sum(), 1 / (1 + np.exp(-logits[3:7])), made["heat_maps"][0])
+    card = network.card
+    made = network.run(to_input(pixels, card.input)[None])
+    views, sides, domain = (
+        head_scores(card, made["logits"][0], card.head(name)) for name in ("view", "sides", "domain")
+    )
+    return Sight(np.array(list(views.values())), np.array(list(sides.values())), domain, made["heat_maps"][0])
 
 
 def placed(pixels: ByteImage, sight: Sight, closer: Network) -> Quad | None:
@@ -162,7 +187,8 @@ def _reduced(pixels: ByteImage) -> ByteImage:
 @cache
 def _kept(model: str) -> Network:
     network = load(model)
-    network.card.head("view"), network.card.head("sides")  # raise for another kind of network
+    for head in ("view", "sides", "domain"):
+        network.card.head(head)  # raises for another kind of network
     return network
 
 

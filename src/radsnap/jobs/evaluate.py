@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit
 
-from radsnap.errors import ManifestError, WeightsError
+from radsnap.errors import ManifestError
+from radsnap.jobs.evaluate_chain import chain_of_rows
 from radsnap.jobs.evaluate_lungs import dice_of_rows
 from radsnap.jobs.pointing import pointing_game
 from radsnap.jobs.predict import score_manifest
@@ -122,7 +123,7 @@ def evaluate(config: EvaluateConfig, report: Report = silent) -> Evaluation:
 
 def model_of(stage: str) -> str:
     """Name the shipped model that a stage asks."""
-    return "gate" if stage == "domain" else stage
+    return "corners" if stage == "domain" else stage
 
 
 def into_card(model: str, evaluation: Evaluation) -> Path:
@@ -176,7 +177,7 @@ def _passed(gate: Network, logits: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _domain(manifest: Manifest, config: EvaluateConfig, report: Report) -> Evaluation:
-    """What the gate says the camera saw, of x-rays; by level too, where photos say theirs in a column `level`."""
+    """What the first look says the camera saw, of x-rays; by level too, where photos say theirs in a column `level`."""
     frame = manifest.frame
     known = ~frame["body"].isin(("", NO_XRAY)) & (frame["domain"] != "")
     if not known.any():
@@ -307,56 +308,49 @@ def _inside(statistic: Callable[[Any], Any], keep: NDArray[np.bool_]) -> Callabl
     return lambda weights: statistic(weights[keep])
 
 
-def _chain(manifest: Manifest, config: EvaluateConfig, report: Report) -> Evaluation:
-    """Gate, kind and findings in a row: a row is right when every stage that its truth asks for is right.
-
-    Pictures are read as they are: nothing is straightened, averaged or refused as cropped, as `diagnose` does.
-    """
-    known_body = manifest.rows((manifest.frame["body"] != "").to_numpy())
-    gate, rows, gate_logits, faults = _scored("gate", known_body, report)
-    xray = (rows.frame["body"] != NO_XRAY).to_numpy()
-    gate_right = _passed(gate, gate_logits) == xray
-    kind, _, kind_logits, _ = _scored("kind", rows, report)
-    said = np.array(kind.card.head("kind").classes)[kind_logits[:, kind.card.span("kind")].argmax(axis=1)]
-    body = rows.frame["body"].to_numpy(dtype=np.str_)
-    kind_right = gate_right & (~xray | (said == body))
-    domains = np.array(gate.card.head("domain").classes)[
-        gate_logits[:, gate.card.span("domain")].argmax(axis=1)
-    ]
-    called = _called(config.model or "findings", rows, domains, report)
-    truth = labels(rows, [_CHAIN_FINDING], uncertain="ignore", absent="unknown")[:, 0]
-    known = ~np.isnan(truth)
-    study = _Study(rows, config)
-    everything = np.ones(len(rows), dtype=bool)
-    end = f"gate, kind and {_CHAIN_FINDING}"
-    end_right = kind_right & (~known | (called == (truth == 1)))
-    figures = (
-        study.measure(accuracy, "gate", everything, gate_right, everything),
-        study.measure(accuracy, "gate and kind", everything, kind_right, everything),
-        study.measure(accuracy, end, everything, end_right, known | ~xray | (body != "chest_frontal")),
-        study.measure(accuracy, f"{end}, of chests labelled for it", everything, end_right, known),
-    )
-    return Evaluation(figures, None, faults, len(rows))
-
-
 _CHAIN_FINDING = "Lung Opacity"
 
 
-def _called(model: str, rows: Manifest, domains: NDArray[np.str_], report: Report) -> NDArray[np.bool_]:
-    """Say where the chain's finding is called likely, by the operating point of each row's domain."""
-    network, _, logits, _ = _scored(model, rows, report)
-    classes = network.card.head("findings").classes
-    bars = {}
-    for domain in np.unique(domains):
-        points = network.card.domain(str(domain)).operating_points
-        if _CHAIN_FINDING not in classes or _CHAIN_FINDING not in points:
-            raise WeightsError(
-                f"model {network.card.name} has no operating point for {_CHAIN_FINDING} on {domain} pictures, which "
-                "the chain is measured by; choose another with --model"
-            )
-        bars[str(domain)] = points[_CHAIN_FINDING].score
-    score = expit(logits[:, network.card.span("findings")][:, classes.index(_CHAIN_FINDING)])
-    return np.asarray(score >= np.array([bars[str(domain)] for domain in domains]))
+def _chain(manifest: Manifest, config: EvaluateConfig, report: Report) -> Evaluation:
+    """What `diagnose` says, end to end: a row is right when every stage that its truth asks for is right."""
+    known_body = manifest.rows((manifest.frame["body"] != "").to_numpy())
+    read = chain_of_rows(known_body, config.model or "findings", _CHAIN_FINDING, report)
+    study = _Study(read.rows, config)
+    frame = read.rows.frame
+    body = frame["body"].to_numpy(dtype=np.str_)
+    xray, passed = body != NO_XRAY, read.body != NO_XRAY
+    kind_right = body == read.body
+    finding = labels(read.rows, [_CHAIN_FINDING], uncertain="ignore", absent="unknown")[:, 0]
+    known = ~np.isnan(finding)
+    end_right = kind_right & (~known | (read.called == finding))
+    everything = np.ones(len(read.rows), dtype=bool)
+    end = f"gate, kind and {_CHAIN_FINDING}"
+    frontal = "chest_frontal"
+    camera = frame["domain"].to_numpy(dtype=np.str_)
+    figures = [
+        study.measure(accuracy, "gate", everything, passed == xray, everything),
+        study.measure(accuracy, "gate and kind", everything, kind_right, everything),
+        study.measure(accuracy, end, everything, end_right, known | ~xray | (body != frontal)),
+        study.measure(accuracy, f"{end}, of chests labelled for it", everything, end_right, known),
+        study.measure(balanced_accuracy, "x-ray or not", xray, passed, everything),
+        study.measure(
+            balanced_accuracy,
+            "frontal chest against all else",
+            body == frontal,
+            read.body == frontal,
+            everything,
+        ),
+        study.measure(accuracy, "kind, of x-rays that pass", body, read.body, xray & passed),
+    ]
+    for seen in sorted(set(camera[xray]) - {""}):
+        keep = xray & passed & (camera == seen)
+        figures.append(study.measure(accuracy, f"what the camera saw, {seen}", camera, read.domain, keep))
+    return Evaluation(
+        tuple(figures),
+        confusion_matrix(body, read.body, tuple(sorted({*body, *read.body}))),
+        read.faults,
+        len(frame),
+    )
 
 
 _STAGES: dict[str, Callable[[Manifest, EvaluateConfig, Report], Evaluation]] = {

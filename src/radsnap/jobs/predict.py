@@ -25,8 +25,9 @@ from radsnap.models.averaging import Average, averaged
 from radsnap.models.card import Card, InputSpec, read_card
 from radsnap.models.preprocess import seen, to_input
 from radsnap.models.runtime import load, locate
+from radsnap.models.scores import head_scores
 from radsnap.reading.flattening import flattened
-from radsnap.reading.stages import Runner, head_scores
+from radsnap.reading.stages import Runner
 from radsnap.tables import Manifest, Predictions, by_study, paths, read_manifest, write_predictions
 from radsnap.tables.storage import write_table
 
@@ -240,7 +241,7 @@ def _input(file: Path, domain: str, spec: InputSpec, flatten: bool) -> _Shown | 
 
 def _straightened(photo: Photo, spec: InputSpec) -> _Shown:
     """Show a photo as the pipeline does: its straightened x-ray, or itself where none is found."""
-    flat = flattened(photo)
+    _, flat = flattened(photo)
     if flat is None:
         return _Shown(to_input(seen(photo, spec), spec), Note("as it is", None))
     straight = to_input(seen(flat.straight.radiograph, spec), spec)

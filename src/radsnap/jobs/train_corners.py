@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from radsnap.errors import TrainingError
 from radsnap.jobs.progress import Progress, Report, silent
@@ -20,7 +21,9 @@ from radsnap.learn.corner_scenes import VIEWS, Stock
 from radsnap.learn.corners import INPUT_PX, SIDES, Corners, Exported, corner_figures, train_corners
 from radsnap.learn.export import to_half, write_onnx
 from radsnap.learn.strips import ExportedStrips, Strips, strip_figures, train_strips
+from radsnap.learn.tasks import DOMAINS
 from radsnap.models.card import Card, Figure, Head, InputSpec, Training, sha256_of, write_card
+from radsnap.models.networks_state import read_state
 from radsnap.tables import Manifest
 
 # Photos are drawn and kept so many to a file: an interrupted run goes on, and several processes share the work.
@@ -31,7 +34,7 @@ _COMMON_KINDS = ("xray_other", "cxr_lateral")
 class TrainCornersConfig(BaseModel):
     """What the training of the corner network is told.
 
-    minutes and closer_minutes: of the processor, for either look. jobs: processes that draw (None: as many as there
+    minutes and closer_minutes: of the processor, for either look. start: the folder of an earlier run to go on from. jobs: processes that draw (None: as many as there
     are CPUs).
     """
 
@@ -45,6 +48,7 @@ class TrainCornersConfig(BaseModel):
     phantoms: int = Field(default=240, ge=0)
     minutes: float = Field(default=90.0, gt=0)
     closer_minutes: float = Field(default=60.0, gt=0)
+    start: Path | None = None
     seed: int = 10
     jobs: int | None = Field(default=None, ge=1)
 
@@ -55,6 +59,7 @@ def train_corner_network(config: TrainCornersConfig, report: Report = silent) ->
     Photos of a run are kept in its folder and used again by the same settings; the fit itself starts anew. Raises
     ManifestError, UsageError, or TrainingError where a process that draws dies.
     """
+    starts = {name: _start(config, name) for name in ("corners", "borders")}
     manifest = rows_by_kind(config.data)
     training = _bank(config, manifest, "train", config.photos, config.seed, report)
     judged = _bank(config, manifest, "val", config.judged_on, config.seed + 1, report)
@@ -62,14 +67,19 @@ def train_corner_network(config: TrainCornersConfig, report: Report = silent) ->
     def tell(step: int, share: float, loss: float) -> None:
         report(Progress(round(1000 * share), 1000, f"step {step} loss {loss:.3f}"))
 
-    network = train_corners(training, config.minutes, config.seed, tell=tell)
+    network = train_corners(training, config.minutes, config.seed, tell=tell, start=starts["corners"])
     torch.save(network.state_dict(), config.output / "corners.pt")
     figures = corner_figures(network, judged)
     card = ship_corners(config, network, figures, len(training))
-    second = train_strips(training, config.closer_minutes, config.seed, tell=tell)
+    second = train_strips(training, config.closer_minutes, config.seed, tell=tell, start=starts["borders"])
     torch.save(second.state_dict(), config.output / "borders.pt")
     ship_borders(config, second, strip_figures(second, judged), len(training))
     return card
+
+
+def _start(config: TrainCornersConfig, name: str) -> dict[str, Tensor] | None:
+    """Read the weights to go on from. Raises WeightsError."""
+    return None if config.start is None else read_state(config.start / f"{name}.pt")[0]
 
 
 def _bank(
@@ -146,6 +156,7 @@ def ship_corners(
     heads = (
         Head(name="view", classes=VIEWS, activation="softmax"),
         Head(name="sides", classes=SIDES, activation="sigmoid"),
+        Head(name="domain", classes=DOMAINS, activation="softmax"),
     )
     caveat = (
         "Reads colour photos stretched to a square. heat_maps are five: the x-ray's mask, then its top, "
@@ -193,13 +204,15 @@ def _shipped(
         sha256=sha256_of(file),
         precision="float16",
         training=Training(
-            command=f"radsnap train corners --data {config.data} -o {config.output}",
+            command=f"radsnap train corners --data {config.data} -o {config.output}"
+            + (f" --from {config.start} --seed {config.seed}" if config.start else ""),
             data=(
                 "simulated photos (radsnap screen and film, levels 1 to 4) of the x-rays and phantoms of the split train",
             ),
             licence="for research: several sources of the x-rays are non-commercial",
             images=images,
             epochs=None,
+            started_from="" if config.start is None else "an earlier run of the same training",
             seed=config.seed,
         ),
         figures=figures,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,13 +28,14 @@ _OTHER_PX = 512
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Photos as JPEG in one array of bytes, where each begins, their views (places in VIEWS), levels, corners (N, 4, 2)."""
+    """Photos as JPEG in one array of bytes, where each begins, their views (places in VIEWS), levels, corners (N, 4, 2), domains (places in DOMAINS, or -1)."""
 
     data: NDArray[np.uint8]
     starts: NDArray[np.int64]
     views: NDArray[np.int8]
     levels: NDArray[np.int8]
     corners_px: NDArray[np.float32]
+    domains: NDArray[np.int8]
 
     def __len__(self) -> int:
         return len(self.views)
@@ -48,7 +49,7 @@ class Bank:
     def save(self, path: Path, settings: str = "") -> None:
         """Write the bank as one file, whole or not at all, with the settings it was drawn by."""
         arrays: Arrays = {"data": self.data, "starts": self.starts, "views": self.views,
-                          "levels": self.levels, "corners_px": self.corners_px}  # fmt: skip
+                          "levels": self.levels, "corners_px": self.corners_px, "domains": self.domains}  # fmt: skip
         keep(path, arrays, settings)
 
 
@@ -102,13 +103,14 @@ def draw_bank(stock: Stock, numbers: range, seed: int) -> Bank:
         made = draw_scene(stream(seed, "corner scene", i), stock, _level(i), KINDS[i % 2])
         small, corners, _ = shrunk(made.photo, made.corners_px, LONG_PX)
         coded.append(encode_jpeg(small, 90, "4:4:4"))
-        scenes.append(CornerScene(small[:0], made.view, corners))
+        scenes.append(replace(made, photo=small[:0], corners_px=corners))
     return Bank(
         np.frombuffer(b"".join(coded), np.uint8),
         np.cumsum([0, *(len(data) for data in coded)], dtype=np.int64),
         np.array([VIEWS.index(made.view) for made in scenes], np.int8),
         np.array([_level(i) for i in numbers], np.int8),
         np.array([made.corners_px for made in scenes], np.float32).reshape(-1, 4, 2),
+        np.array([made.domain for made in scenes], np.int8),
     )
 
 
@@ -125,7 +127,7 @@ def joined(banks: Sequence[Bank]) -> Bank:
         np.concatenate([*starts, ends[-1:]]).astype(np.int64),
         *(
             np.concatenate([getattr(bank, name) for bank in banks])
-            for name in ("views", "levels", "corners_px")
+            for name in ("views", "levels", "corners_px", "domains")
         ),
     )
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from radsnap.errors import ManifestError
 from radsnap.imaging.homography import corners_of, homography, project
 from radsnap.imaging.radiograph import ByteImage
+from radsnap.learn.tasks import DOMAINS
 from radsnap.photo.camera import distort
 from radsnap.photo.effect import Canvas, Matrix, as_rgb
 from radsnap.photo.effects import EFFECTS
@@ -55,12 +56,13 @@ class CornerScene:
     """A photo (H, W, 3), what it shows, and the x-ray's corners (4, 2) in pixel centres, which may lie outside.
 
     corners_px are those of the x-ray's own upper left, upper right, lower right and lower left; NaN where
-    there is no x-ray.
+    there is no x-ray. domain: what the camera saw of an x-ray, a place in DOMAINS; -1 where there is none.
     """
 
     photo: ByteImage
     view: View
     corners_px: Corners
+    domain: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +77,13 @@ def draw_scene(rng: Generator, stock: Stock, level: int, kind: Literal["screen",
     """Draw a photo: mostly an x-ray in its surroundings, sometimes cropped to it, sometimes none."""
     what = rng.random()
     if what < 0.10:
-        return CornerScene(_no_xray(rng, stock, level, kind), "nothing", np.full((4, 2), np.nan))
+        return CornerScene(_no_xray(rng, stock, level, kind), "nothing", np.full((4, 2), np.nan), -1)
     if what < 0.16:
         return digital(rng, stock)
     photo, corners = take(rng, stock, stock.xray(rng), level, kind)
     if what < 0.26:
         photo, corners = cropped(rng, photo, corners)
-    return CornerScene(photo, view_of(photo.shape[:2], corners) or "framed", corners)
+    return CornerScene(photo, view_of(photo.shape[:2], corners) or "framed", corners, DOMAINS.index(kind))
 
 
 def take(
@@ -423,7 +425,7 @@ def digital(rng: Generator, stock: Stock) -> CornerScene:
         rimmed = cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(grey,) * 3)
         picture = np.asarray(rimmed, np.uint8)
         corners = corners_of((picture.shape[1], picture.shape[0]))  # nothing worth cutting away
-    return CornerScene(picture, "filling", corners)
+    return CornerScene(picture, "filling", corners, DOMAINS.index("digital"))
 
 
 def _no_xray(rng: Generator, stock: Stock, level: int, kind: Literal["screen", "film"]) -> ByteImage:

@@ -24,6 +24,7 @@ from radsnap.imaging.radiograph import ByteImage
 from radsnap.learn.corner_bank import Bank
 from radsnap.learn.corner_scenes import VIEWS, share_inside, view_of
 from radsnap.learn.precision import mixed
+from radsnap.learn.tasks import DOMAINS
 from radsnap.models.card import Figure
 from radsnap.seeds import stream
 
@@ -35,6 +36,13 @@ SIDES = ("top", "right", "bottom", "left")
 _SIGMA_CELLS = 1.0
 # A side of which less than this share of the photo's shorter side is in view shows too little of itself.
 _SIDE_SEEN = 0.15
+# Digital x-rays are grey, nearly all; photos are not, nearly all.
+_DIGITAL_GREY = 0.85
+_GREY_TOLD = 0.25
+# So much counts a digital x-ray for the domain: there are few.
+_DIGITAL_COUNTS = 5.0
+# The highest learning rates of a fit from nothing, and of one that goes on from an earlier one.
+RATE, RATE_GOING_ON = 3e-3, 2e-3
 _SMALL_PX = 160
 _SMALL_UNTIL = 0.5
 # One field of noise (deviation 32), of which inputs take a part: fresh noise for each would take half the time.
@@ -53,7 +61,7 @@ class Block(nn.Module):
 
 
 class Corners(nn.Module):
-    """A small U-net: (N, 3, 256, 256) → logits (N, 7: three views, four sides in view) and maps (N, 5, 64, 64).
+    """A small U-net: (N, 3, 256, 256) → logits (N, 10: three views, four sides in view, three domains) and maps (N, 5, 64, 64).
 
     Maps, as logits: the x-ray's mask, then its top, right, bottom and left side.
     """
@@ -65,7 +73,7 @@ class Corners(nn.Module):
         self.down16 = nn.Sequential(_conv(48, 80, stride=2), Block(80), Block(80))
         self.down32 = nn.Sequential(_conv(80, 112, stride=2), Block(112), Block(112))
         self.view = nn.Linear(112, 112)
-        self.out = nn.Linear(112, len(VIEWS) + len(SIDES))
+        self.out = nn.Linear(112, len(VIEWS) + len(SIDES) + len(DOMAINS))
         self.up16 = _conv(112 + 80, 64)
         self.up8 = _conv(64 + 48, 40)
         self.up4 = _conv(40 + 24, 24)
@@ -107,16 +115,22 @@ def _twice(maps: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class CornerExample:
-    """One input (3, 256, 256) uint8, its view's place in VIEWS or -1, sides in view (4,), maps (5, 64, 64)."""
+    """One input (3, 256, 256) uint8, its view's place in VIEWS or -1, sides in view (4,), its domain's place in DOMAINS or -1, maps (5, 64, 64)."""
 
     image: NDArray[np.uint8]
     view: int
     sides: NDArray[np.float32]
+    domain: int
     maps: NDArray[np.float32]
 
 
 def example(
-    photo: ByteImage, corners: NDArray[np.float64], view: int, rng: Generator | None, size_px: int = INPUT_PX
+    photo: ByteImage,
+    corners: NDArray[np.float64],
+    view: int,
+    domain: int,
+    rng: Generator | None,
+    size_px: int = INPUT_PX,
 ) -> CornerExample:
     """Make a network's input and targets from a photo; rng augments it (crop, tilt, flip, light, noise)."""
     height, width, square = *photo.shape[:2], (size_px, size_px)
@@ -136,7 +150,7 @@ def example(
     elif VIEWS[view] == "filling":
         corners = corners_of(square)
     if rng is not None:
-        image = lit(rng, np.asarray(image, np.uint8))
+        image, domain = _coloured(rng, lit(rng, np.asarray(image, np.uint8)), domain)
     sides, maps = (
         targets(corners, size_px)
         if VIEWS[view] != "nothing"
@@ -145,7 +159,19 @@ def example(
     if view >= 0 and VIEWS[view] == "filling" and not framed:
         sides, maps[1:] = np.zeros(4), 0
     return CornerExample(np.ascontiguousarray(np.asarray(image, np.uint8).transpose(2, 0, 1)), view,
-                         sides.astype(np.float32), maps.astype(np.float32))  # fmt: skip
+                         sides.astype(np.float32), domain, maps.astype(np.float32))  # fmt: skip
+
+
+def _coloured(rng: Generator, image: ByteImage, domain: int) -> tuple[ByteImage, int]:
+    """Take the colours out of most digital x-rays, and ask of few photos without colours what the camera saw."""
+    if domain == DOMAINS.index("digital"):
+        return (_grey(image) if rng.random() < _DIGITAL_GREY else image), domain
+    told = rng.random() < _GREY_TOLD or not (image[..., :1] == image).all()
+    return image, domain if told else -1
+
+
+def _grey(image: ByteImage) -> ByteImage:
+    return np.repeat(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[..., None], 3, axis=2)
 
 
 def in_order(corners: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -237,7 +263,7 @@ def lit(rng: Generator, image: ByteImage) -> ByteImage:
     table = (ramp[:, None] * tint * 255).clip(0, 255).astype(np.uint8)
     made = np.asarray(cv2.LUT(image, table.reshape(1, 256, 3)), np.uint8)
     if rng.random() < 0.2:
-        made = np.repeat(np.asarray(cv2.cvtColor(made, cv2.COLOR_RGB2GRAY), np.uint8)[..., None], 3, axis=2)
+        made = _grey(made)
     if rng.random() < 0.3:
         made = np.asarray(cv2.GaussianBlur(made, (0, 0), float(rng.uniform(0.4, 2.2))), np.uint8)
     if rng.random() < 0.5:
@@ -254,12 +280,15 @@ def lit(rng: Generator, image: ByteImage) -> ByteImage:
 
 
 def corner_loss(logits: Tensor, maps: Tensor, batch: tuple[Tensor, ...]) -> Tensor:
-    """Sum what views, sides in view, mask and side maps cost. batch: views, sides (N, 4), maps (N, 5, 64, 64)."""
-    views, sides, wanted = batch
+    """Sum what views, sides in view, domains, mask and side maps cost. batch: views, sides (N, 4), domains, maps (N, 5, 64, 64)."""
+    views, sides, domains, wanted = batch
     known = views >= 0
     cost = functional.cross_entropy(logits[known, :3], views[known]) if known.any() else logits.sum() * 0
     present = views != 0
-    cost = cost + functional.binary_cross_entropy_with_logits(logits[present, 3:], sides[present])
+    cost = cost + functional.binary_cross_entropy_with_logits(logits[present, 3:7], sides[present])
+    counts = torch.tensor([_DIGITAL_COUNTS, 1.0, 1.0])
+    told = functional.cross_entropy(logits[:, 7:], domains, counts, ignore_index=-1, reduction="sum")
+    cost = cost + 0.5 * told / len(domains)
     cost = cost + functional.binary_cross_entropy_with_logits(maps[:, 0], wanted[:, 0])
     weight = 1 + 9 * wanted[:, 1:]
     return cost + 2 * functional.binary_cross_entropy_with_logits(maps[:, 1:], wanted[:, 1:], weight)
@@ -277,18 +306,17 @@ def train_corners(
     """Fit the network for so many minutes of the processor; gives the average of its weights.
 
     The learning rate falls by a cosine of the time spent; the first half sees small inputs, which cost a
-    third. `keep` is handed the average now and then. With weights to start from all inputs are large.
+    third. `keep` is handed the average now and then; start: weights of an earlier run to go on from.
     """
     torch.manual_seed(seed)
     network = Corners()
     if start is not None:
         network.load_state_dict(start)
-    small_until = 0.0 if start is not None else _SMALL_UNTIL
 
     def batch_of(step: int, done: float) -> tuple[Tensor, ...]:
-        return _batch(bank, batch_size, seed, step, _SMALL_PX if done < small_until else INPUT_PX)
+        return _batch(bank, batch_size, seed, step, _SMALL_PX if done < _SMALL_UNTIL else INPUT_PX)
 
-    return fit(network, batch_of, corner_loss, minutes, 3e-3, tell, keep)
+    return fit(network, batch_of, corner_loss, minutes, RATE if start is None else RATE_GOING_ON, tell, keep)
 
 
 def fit(
@@ -331,10 +359,8 @@ def fit(
     return cast(Fitted, average.module.eval())
 
 
-def _batch(
-    bank: Bank, size: int, seed: int, step: int, size_px: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Make the batch of a step: normalised inputs, views, sides, maps. Each epoch takes every photo once."""
+def _batch(bank: Bank, size: int, seed: int, step: int, size_px: int) -> tuple[Tensor, ...]:
+    """Make the batch of a step: normalised inputs, views, sides, domains, maps. Each epoch takes every photo once."""
     steps = len(bank) // size
     epoch, place = divmod(step, steps)
     order = stream(seed, "corner order", epoch).permutation(len(bank))[place * size : (place + 1) * size]
@@ -343,6 +369,7 @@ def _batch(
         (torch.from_numpy(np.stack([one.image for one in made])).float() / 255 - 0.5) / 0.25,
         torch.tensor([one.view for one in made]),
         torch.from_numpy(np.stack([one.sides for one in made])),
+        torch.tensor([one.domain for one in made]),
         torch.from_numpy(np.stack([one.maps for one in made])),
     )
 
@@ -350,23 +377,25 @@ def _batch(
 def _drawn(bank: Bank, place: int, seed: int, epoch: int, size_px: int = INPUT_PX) -> CornerExample:
     rng = stream(seed, "corner example", epoch, place)
     corners = bank.corners_px[place].astype(np.float64)
-    return example(bank.photo(place), corners, int(bank.views[place]), rng, size_px)
+    return example(bank.photo(place), corners, int(bank.views[place]), int(bank.domains[place]), rng, size_px)
 
 
 def corner_figures(network: Corners, bank: Bank) -> tuple[Figure, ...]:
-    """Measure the network alone on photos of validation: views told apart, and overlap of the masks.
+    """Measure the network alone on photos of validation: views told apart, domains, and overlap of the masks.
 
     What `find` makes of it, edges and all, is measured by bench/flatten_accuracy.py.
     """
     right, overlaps = [], []
+    domains: list[list[bool]] = [[] for _ in DOMAINS]
     with torch.inference_mode():
         for place in range(len(bank)):
-            made = example(
-                bank.photo(place), bank.corners_px[place].astype(np.float64), int(bank.views[place]), None
-            )
+            corners, domain = bank.corners_px[place].astype(np.float64), int(bank.domains[place])
+            made = example(bank.photo(place), corners, int(bank.views[place]), domain, None)
+            logits, maps = network(((torch.from_numpy(made.image).float() / 255 - 0.5) / 0.25)[None])
+            if domain >= 0:
+                domains[domain].append(int(logits[0, 7:].argmax()) == domain)
             if made.view < 0:
                 continue
-            logits, maps = network(((torch.from_numpy(made.image).float() / 255 - 0.5) / 0.25)[None])
             right.append(int(logits[0, :3].argmax()) == made.view)
             if VIEWS[made.view] == "framed":
                 seen, wanted = maps[0, 0].numpy() > 0, made.maps[0] > 0.5
@@ -375,6 +404,11 @@ def corner_figures(network: Corners, bank: Bank) -> tuple[Figure, ...]:
     return (
         figure_of("accuracy", "view", data, np.array(right, float)),
         figure_of("overlap of the mask", "framed", data, np.array(overlaps)),
+        *(
+            figure_of("accuracy", f"domain {name}", data, np.array(told, float))
+            for name, told in zip(DOMAINS, domains, strict=True)
+            if told
+        ),
     )
 
 

@@ -36,7 +36,18 @@ from radsnap.imaging.homography import corners_of, project
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.learn.corner_bank import Bank
 from radsnap.learn.corner_scenes import VIEWS
-from radsnap.learn.corners import Block, _conv, _twice, figure_of, fit, in_order, lit, targets
+from radsnap.learn.corners import (
+    RATE,
+    RATE_GOING_ON,
+    Block,
+    _conv,
+    _twice,
+    figure_of,
+    fit,
+    in_order,
+    lit,
+    targets,
+)
 from radsnap.models.card import Figure
 from radsnap.seeds import stream
 
@@ -199,9 +210,11 @@ def train_strips(
     batch_size: int = 24,
     tell: Callable[[int, float, float], None] = lambda step, share, loss: None,
     keep: Callable[[Strips], None] = lambda network: None,
-    rate: float = 3e-3,
 ) -> Strips:
-    """Fit the closer looks for so many minutes of the processor; gives the average of its weights."""
+    """Fit the closer looks for so many minutes of the processor; gives the average of its weights.
+
+    start: weights of an earlier run to go on from.
+    """
     framed = np.flatnonzero(bank.views == VIEWS.index("framed"))
     torch.manual_seed(seed)
     network = Strips()
@@ -211,7 +224,7 @@ def train_strips(
     def batch_of(step: int, done: float) -> tuple[Tensor, ...]:
         return _batch(bank, framed, batch_size, seed, step)
 
-    return fit(network, batch_of, strip_loss, minutes, rate, tell, keep)
+    return fit(network, batch_of, strip_loss, minutes, RATE if start is None else RATE_GOING_ON, tell, keep)
 
 
 def _batch(bank: Bank, framed: NDArray[np.int64], size: int, seed: int, step: int) -> tuple[Tensor, ...]:

@@ -87,7 +87,7 @@ class Outline:
     """Where an x-ray lies in a photo: its corners as shares of the photo's sides, and its own width over its height.
 
     The first corner is the upper left one of the x-ray put upright, the others follow clockwise. `sure` tells
-    whether it was found surely: an unsure one is straightened for the findings, but not for gate and kind.
+    whether it was found surely; one that was not is straightened too.
     """
 
     corners: tuple[tuple[float, float], ...]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radsnap.flatten import Quad, Straight, find, quality, straighten
+from radsnap.flatten import Quad, Straight, quality, straighten, survey
 from radsnap.flatten.quad import SIDES
 from radsnap.imaging import Photo, corners_of, project, resizing
 from radsnap.reading.diagnosis import Outline, Remark
@@ -88,12 +89,15 @@ def too_cropped(chest: Chest, flat: Flat) -> str | None:
     return f"not assessed: cropped (the photo cuts the lungs off: {', '.join(named)})"
 
 
-def flattened(photo: Photo) -> Flat | None:
-    """Straighten a photo's x-ray; None where there is nothing to straighten. The quad may not be sure."""
-    quad = find(photo)
-    if quad is None or quad.cropped_already:
-        return None
-    return Flat(photo, quad, straighten(photo, quad, _READ_AT_PX))
+def flattened(photo: Photo) -> tuple[Mapping[str, float], Flat | None]:
+    """Say what the camera saw (scores of `digital`, `screen`, `film`; may be empty), and straighten the photo's x-ray.
+
+    None where there is nothing to straighten. The quad may not be sure.
+    """
+    found = survey(photo)
+    if found.quad is None or found.quad.cropped_already:
+        return found.domain, None
+    return found.domain, Flat(photo, found.quad, straighten(photo, found.quad, _READ_AT_PX))
 
 
 def _size(photo: Photo) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from radsnap.reading.diagnosis import Diagnosis, Gate
 from radsnap.reading.flattening import Flat, flattened, too_cropped
 from radsnap.reading.lungs import HEAD, Chest, in_diagnosis, read_lungs
 from radsnap.reading.quality import file_remarks, remarks
-from radsnap.reading.stages import Runner, findings_head, read_findings, read_gate, read_kind
+from radsnap.reading.stages import Runner, agreed, findings_head, read_findings, read_gate, read_kind
 
 FloatArray = NDArray[np.float32]
 
@@ -29,9 +29,6 @@ FloatArray = NDArray[np.float32]
 READERS: Mapping[str, str | Path] = {"chest_frontal": "findings"}
 # Below this score of the whole photo nobody looks for an x-ray in it.
 _HOPELESS = 0.02
-# With its surroundings in view an x-ray was photographed: of 278 digital x-rays of validation one has a quad so sure, of 833
-# simulated photos 72 %.
-_A_PHOTO_FROM = 0.8
 # Which network finds the lungs, and in which kinds of x-ray.
 LUNGS = "lungs"
 LUNGS_SHOW = frozenset({"chest_frontal"})
@@ -88,22 +85,21 @@ class Pipeline:
         cards = {"gate": self.gate.card}
         with clock.lap("gate"):
             gate, saw = read_gate(self.gate, inputs.of(self.gate))
-        flat = self._flattened(image, gate, clock)
-        straight = inputs
+        flat = None
+        # what is cut out of a picture that is clearly no x-ray could pass for one
+        if self.flatten and isinstance(image, Photo) and gate.xray >= _HOPELESS:
+            with clock.lap("flatten"):
+                domain, flat = flattened(image)
+            saw = domain or saw
         if flat is not None:
-            straight = _Inputs(flat.straight.radiograph, flat.straight.radiograph.pixels)
-        # Whether this is an x-ray, and which, is asked of the whole photo where the cut may be wrong.
-        surely = straight if flat is not None and flat.quad.sure else inputs
-        if surely is not inputs:
+            inputs = _Inputs(flat.straight.radiograph, flat.straight.radiograph.pixels)
             with clock.lap("gate"):
-                gate, _ = read_gate(self.gate, surely.of(self.gate))
+                gate = agreed(gate, read_gate(self.gate, inputs.of(self.gate))[0])
         if not gate.passed:
             return None, Diagnosis(None, gate=gate, reason=_not_an_xray(gate), cards=cards)
-        domain = _domain(image, saw, flat)
         cards["kind"] = self.kind.card
         with clock.lap("kind"):
-            kind = read_kind(self.kind, surely.of(self.kind))
-        inputs = straight
+            kind = read_kind(self.kind, inputs.of(self.kind))
         chest = self._chest(kind.label, inputs, clock)
         with clock.lap("quality"):
             size_px = image.provenance.size_px or inputs.grey.shape[::-1]
@@ -112,7 +108,13 @@ class Pipeline:
             quality = (*file_remarks(image.provenance), *quality)
         outline = None if flat is None else flat.outline
         so_far = Diagnosis(
-            None, domain=domain, outline=outline, gate=gate, kind=kind, quality=quality, cards=cards
+            None,
+            domain=_domain(image, saw),
+            outline=outline,
+            gate=gate,
+            kind=kind,
+            quality=quality,
+            cards=cards,
         )
         reader = self.readers.get(kind.label)
         if reader is None:
@@ -122,16 +124,9 @@ class Pipeline:
             return flat, self._with_lungs(replace(so_far, reason=cropped), chest, inputs, clock)
         cards["findings"] = reader.card
         with clock.lap("findings"):
-            findings, maps = read_findings(reader, inputs.of(reader), domain, heat_maps)
+            findings, maps = read_findings(reader, inputs.of(reader), so_far.domain, heat_maps)
         read = replace(so_far, findings=findings, heat_maps=maps)
         return flat, self._with_lungs(read, chest, inputs, clock)
-
-    def _flattened(self, image: Radiograph | Photo, gate: Gate, clock: _Clock) -> Flat | None:
-        """Straighten a photo, unless it is clearly no x-ray: what is cut out of one could pass for an x-ray."""
-        if not self.flatten or isinstance(image, Radiograph) or gate.xray < _HOPELESS:
-            return None
-        with clock.lap("flatten"):
-            return flattened(image)
 
     def _chest(self, kind: str, inputs: _Inputs, clock: _Clock) -> Chest | None:
         """Look for the lungs where they can be seen."""
@@ -206,12 +201,10 @@ class _Clock:
         self.ms[stage] = self.ms.get(stage, 0.0) + (time.perf_counter() - start) * 1000
 
 
-def _domain(image: Radiograph | Photo, saw: dict[str, float], flat: Flat | None) -> str | None:
-    """Say what the camera saw, None where nobody knows: the gate's word, but for what must or cannot be digital."""
+def _domain(image: Radiograph | Photo, saw: Mapping[str, float]) -> str | None:
+    """Say what the camera saw, None where nobody knows."""
     if isinstance(image, Radiograph):
         return "digital"  # a DICOM x-ray is the detector's own picture; a raster may be anything a camera saw
-    if flat is not None and flat.quad.confidence >= _A_PHOTO_FROM:
-        saw = {name: score for name, score in saw.items() if name != "digital"}
     return max(saw, key=lambda name: saw[name], default=None)
 
 

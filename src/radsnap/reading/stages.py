@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radsnap.models.card import Card, Head, Isotonic, Platt, Threshold
+from radsnap.models.scores import head_scores, sigmoid
 from radsnap.reading.diagnosis import Finding, Gate, Kind, Word
 from radsnap.reading.heatmaps import HeatMaps
 
@@ -31,7 +32,7 @@ class Runner(Protocol):
     def run(self, images: FloatArray) -> dict[str, FloatArray]: ...
 
 
-def read_gate(network: Runner, image: FloatArray) -> tuple[Gate, dict[str, float]]:
+def read_gate(network: Runner, image: FloatArray) -> tuple[Gate, Mapping[str, float]]:
     """Ask whether an input (1, size, size) is an x-ray, and what the camera saw.
 
     The second value are the scores of `digital`, `screen` and `film`, empty where the network does not say.
@@ -44,6 +45,13 @@ def read_gate(network: Runner, image: FloatArray) -> tuple[Gate, dict[str, float
     (xray,) = head_scores(card, logits, card.head("xray")).values()
     threshold = gate_threshold(card)
     return Gate(xray, xray >= threshold, threshold), seen
+
+
+def agreed(whole: Gate, straightened: Gate) -> Gate:
+    """Join what the gate says of a photo and of its x-ray straightened: the mean of the logits."""
+    odds = np.array([whole.xray, straightened.xray]).clip(1e-9, 1 - 1e-9)
+    xray = float(sigmoid(np.mean(np.log(odds / (1 - odds)))))
+    return Gate(xray, xray >= whole.threshold, whole.threshold)
 
 
 def gate_threshold(card: Card) -> float:
@@ -82,22 +90,6 @@ def read_findings(
 def findings_head(card: Card) -> Head:
     """Give the head that a reader is asked for: `findings`, or its only one."""
     return card.heads[0] if len(card.heads) == 1 else card.head("findings")
-
-
-def head_scores(card: Card, logits: FloatArray, head: Head) -> dict[str, float]:
-    """Turn the logits (outputs,) of an image into the scores of one head, in [0, 1]."""
-    values = logits[card.span(head.name)].astype(np.float64)
-    if head.activation == "softmax":
-        powers = np.exp(values - values.max())
-        scores = powers / powers.sum()
-    else:
-        scores = sigmoid(values)
-    return dict(zip(head.classes, scores.tolist(), strict=True))
-
-
-def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + exp(-logit)), without overflow."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
 
 
 def calibrated(logit: float, curve: Platt | Isotonic | None) -> float | None:
