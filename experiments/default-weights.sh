@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the default weights again: experiments/default-weights.sh DATA
 # DATA is a folder of the collection `gathered` (its manifest.csv lists the images, their sources and licences).
-# About four hours on two cores, and two hours and a half of the processor for the networks that find and turn
+# About four hours on two cores, and five hours of the processor for the networks that find and turn
 # an x-ray, beside drawing their photos. Interrupted, it goes on where it was; those two start anew with the photos drawn.
 set -euo pipefail
 data=$1 runs=${2:-runs}
@@ -57,6 +57,8 @@ radsnap train lungs "${lungs[@]}" -o "$runs/lungs" --from "$runs/lungs-4/network
 
 # The networks that find an x-ray in a photo (corners and borders) and say which way up it is.
 test -f "$runs/corners/borders.card.json" || radsnap train corners --data "$runs/gathered.csv" -o "$runs/corners"
+test -f "$runs/corners-2/borders.card.json" ||
+  radsnap train corners --data "$runs/gathered.csv" -o "$runs/corners-2" --from "$runs/corners" --seed 11
 test -f "$runs/upright/upright.card.json" || radsnap train upright --data "$runs/gathered.csv" -o "$runs/upright"
 
 # Normal against pneumonia, children: starts from the shipped findings network.
@@ -67,16 +69,21 @@ radsnap train findings --data "$runs/gathered.csv" --source cxr_paediatric -o "$
 
 # What ships: the small networks (int8, or half precision), with the figures measured on the test rows in their cards.
 weights=src/radsnap/models/weights
-for stage in gate kind findings lungs pneumonia-child corners upright; do
+for stage in gate kind findings lungs pneumonia-child upright; do
   cp "$runs/$stage/$stage.onnx" "$runs/$stage/$stage.card.json" "$weights/"
 done
-cp "$runs/corners/borders.onnx" "$runs/corners/borders.card.json" "$weights/"
+for network in corners borders; do
+  cp "$runs/corners-2/$network.onnx" "$runs/corners-2/$network.card.json" "$weights/"
+done
 radsnap evaluate gate "$runs/gathered.csv" --into-card
-radsnap evaluate domain "$runs/gathered.csv" --into-card
-radsnap evaluate domain "$photos/test/manifest.csv" --into-card
+for network in corners gate; do
+  radsnap evaluate domain "$runs/gathered.csv" --model "$network" --into-card
+  radsnap evaluate domain "$photos/test/manifest.csv" --model "$network" --into-card
+done
 radsnap evaluate kind "$runs/gathered.csv" --into-card
 radsnap evaluate findings "$runs/gathered.csv" --source cxr_nih --into-card
 radsnap evaluate findings "$runs/gathered.csv" --source cxr_paediatric --into-card
 radsnap evaluate lungs "$runs/gathered.csv" --into-card
 radsnap evaluate findings "$runs/gathered.csv" --model pneumonia-child --source cxr_paediatric --into-card
 radsnap evaluate chain "$runs/gathered.csv"
+radsnap evaluate chain "$photos/test/manifest.csv"

@@ -54,13 +54,12 @@ def main() -> None:
                 | columns("auroc", contrast(auroc, truth, patients, [(1.0, digital)]))
                 | columns("mcc", contrast(mcc, truth, patients, [(1.0, calls)])))  # fmt: skip
     for name, told in plan["domains"].items():
-        read = asked(plan, name, told, test, (val, val_truth), bar)
+        read = asked(plan, told, test, (val, val_truth), bar)
+        seen = {"recipe": told["recipe"], "level": told["level"], "photos": name}
         for arm in ARMS:
             area = contrast(auroc, truth, patients, [(1.0, read.logits[arm])])
             match = contrast(mcc, truth, patients, [(1.0, read.calls(arm))])
-            rows.append(
-                {"photos": name, "arm": arm, "n": area.n} | columns("auroc", area) | columns("mcc", match)
-            )
+            rows.append({**seen, "arm": arm, "n": area.n} | columns("auroc", area) | columns("mcc", match))
         lines += won_back(name, read, truth, patients, calls)
     frame = pd.DataFrame(rows)
     heads = ("photos", "read", "n", "AUROC (95 %)", "MCC (95 %)")
@@ -69,15 +68,16 @@ def main() -> None:
 
 
 def asked(
-    plan: Plan, name: str, told: dict[str, Any], test: Manifest, val: tuple[Manifest, np.ndarray], bar: float
+    plan: Plan, told: dict[str, Any], test: Manifest, val: tuple[Manifest, np.ndarray], bar: float
 ) -> Read:
     """Read one domain's photos of test and validation rows both ways."""
+    where = f"{told['recipe']}-{told['level']}"
     photos = photographed(plan, told, test, "test", told["seed"])
     judged = photographed(plan, told, val[0], "val", told["validation_seed"])
-    plain, _ = said(plan, photos, f"test-{name}")
-    flat, how = said(plan, photos, f"test-{name}", flatten=True)
+    plain, _ = said(plan, photos, f"test-{where}")
+    flat, how = said(plan, photos, f"test-{where}", flatten=True)
     bars = [
-        threshold(val[1], said(plan, judged, f"val-{name}", flatten=flatten)[0]) for flatten in (False, True)
+        threshold(val[1], said(plan, judged, f"val-{where}", flatten=flatten)[0]) for flatten in (False, True)
     ]
     logits = dict(zip(ARMS, (plain, plain, flat, flat), strict=True))
     return Read(logits, dict(zip(ARMS, (bar, bars[0], bar, bars[1]), strict=True)), how)
@@ -151,25 +151,35 @@ def cells_of(row: Any) -> tuple[object, ...]:
 
 
 def drawn(frame: pd.DataFrame) -> Figure:
-    """MCC by arm, a panel a domain, the digital rows as a line."""
-    digital = float(frame["mcc"].iloc[0])
-    domains = [name for name in frame["photos"].unique() if name != frame["photos"].iloc[0]]
-    figure, places = panels(len(domains), 4.2 * len(domains))
-    for axes, name in zip(places, domains, strict=True):
-        part = frame[frame["photos"] == name]
-        axes.errorbar(range(len(part)), part["mcc"], spread(part, "mcc"), fmt="o", capsize=3)
+    """MCC by level, a panel a recipe and a line an arm, the digital rows as a dotted line."""
+    digital, photos = float(frame["mcc"].iloc[0]), frame.iloc[1:]
+    recipes = list(dict.fromkeys(photos["recipe"]))
+    figure, places = panels(len(recipes), 4.2 * len(recipes))
+    for axes, recipe in zip(places, recipes, strict=True):
+        for shift, arm in zip((-0.09, -0.03, 0.03, 0.09), ARMS, strict=True):
+            part = photos[(photos["recipe"] == recipe) & (photos["arm"] == arm)].sort_values("level")
+            axes.errorbar(
+                part["level"] + shift,
+                part["mcc"],
+                spread(part, "mcc"),
+                fmt="o-",
+                markersize=3,
+                capsize=2,
+                label=arm,
+            )
         axes.axhline(digital, color="0.5", linestyle=":", label="digital")
-        axes.set_xticks(range(len(part)), [arm.replace(", ", ",\n") for arm in part["arm"]], fontsize=8)
+        axes.set_xticks(sorted(set(photos["level"])))
+        axes.set_xlabel("level")
         axes.set_ylabel("MCC")
-        axes.set_title(f"{name} photos", fontsize=9)
-        axes.legend(frameon=False, fontsize=8)
+        axes.set_title(f"photos of {'screens' if recipe == 'screen' else 'films'}", fontsize=9)
+    places[-1].legend(frameon=False, fontsize=7, loc="lower left")
     return figure
 
 
 NOTE = (
-    "Intervals: 95 %, 2000 resamples of patients, paired, for the network as it was trained (one seed, no photos in training). "
+    "Intervals: 95 %, 2000 resamples of patients, paired, for the network as it was trained (one seed). "
     "'as it is' and 'straightened' use the threshold from digital validation rows; 'own threshold' the one from photos of "
-    "validation rows of that domain, read the same way. Photos are simulated: `radsnap photograph`, level 3, one of each x-ray."
+    "validation rows of that domain, read the same way. Photos are simulated: `radsnap photograph`, one of each x-ray a level."
 )
 
 

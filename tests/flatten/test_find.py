@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
 from radsnap.errors import WeightsError
-from radsnap.flatten import find, quality, rectify, straighten
+from radsnap.flatten import corners, find, quality, rectify, straighten, survey
 from radsnap.flatten.corners import corner_error
 from radsnap.imaging import Photo, Radiograph, corners_of, to_photo
 from radsnap.models.runtime import load
@@ -116,6 +118,54 @@ def test_what_is_found_can_be_straightened_and_judged() -> None:
     assert isinstance(flat, Radiograph)
     assert flat.provenance.steps[-1].startswith("straightened from a photo")
     assert not quality(photo, quad, straight=straighten(photo, quad, 512)).retake
+
+
+@pytest.mark.parametrize(
+    ("sure", "taken", "walked"),
+    [((0.6, 0.4, 0.9, 0.3), 2, 4), ((0.5, 0.98, 0.99, 0.1), 1, 2), ((0.99,), 0, 1)],
+)
+def test_starts_are_tried_until_an_end_is_sure_and_the_surest_is_taken(
+    sure: tuple[float, ...], taken: int, walked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def trails(pixels: object, sight: object, closer: object) -> Iterator[int]:
+        for place in range(len(sure)):
+            seen.append(place)
+            yield place
+
+    monkeypatch.setattr(corners, "trails", trails)
+    monkeypatch.setattr(corners, "confidence", lambda trail: sure[trail])
+    nothing = np.zeros((8, 8, 3), np.uint8)
+    assert corners.followed(nothing, None, None) == taken  # type: ignore[arg-type, comparison-overlap]
+    assert len(seen) == walked
+    monkeypatch.setattr(corners, "trails", lambda *_: iter(()))
+    assert corners.followed(nothing, None, None) is None  # type: ignore[arg-type]
+
+
+def test_every_start_ends_at_the_borders_of_an_xray_on_a_desk() -> None:
+    photo = on_a_desk(GREY)
+    network, closer = load("corners"), load("borders")
+    sight = corners.look(network, photo.pixels)
+    truth = corners_of((GREY.shape[1], GREY.shape[0])) + np.array([250, 120])
+    ends = list(corners.trails(photo.pixels, sight, closer))
+    assert len(ends) == 4
+    assert np.median([corner_error(trail.last.corners, truth) for trail in ends]) < 0.01
+
+
+def test_what_the_camera_saw_is_told_with_the_quad() -> None:
+    digital = survey(to_photo(XRAY))
+    assert max(digital.domain, key=lambda name: digital.domain[name]) == "digital"
+    said = []
+    for i in range(8):
+        kind = ("screen", "film")[i % 2]
+        made = photograph(sample_chest(3, i, 384).radiograph, kind, seed=2, image_id=str(i), level=2)
+        seen = survey(made.photo)
+        assert sum(seen.domain.values()) == pytest.approx(1)
+        said.append(max(seen.domain, key=lambda name: seen.domain[name]) == kind)
+    assert sum(said) >= 6
+    panorama = survey(Photo(np.zeros((40, 4000, 3), np.uint8)))
+    assert (panorama.quad, panorama.domain) == (None, {})
 
 
 def test_a_model_without_maps_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from radsnap.flatten.lines import quad_of
+from radsnap.flatten.lines import box_of, overlap, quad_of
 from radsnap.flatten.quad import Quad, area, meet
 from radsnap.imaging.homography import is_convex
 
@@ -91,3 +91,17 @@ def test_a_quads_json_holds_plain_numbers() -> None:
     told = Quad(INSIDE, 0.98765, sides_seen=(True, False, True, True)).to_json()
     assert told["corners_px"] == [[12.3, 9.1], [50.7, 13.4], [47.2, 52.8], [9.6, 55.5]]
     assert told["sides_seen"] == {"top": True, "right": False, "bottom": True, "left": True}
+
+
+def test_the_box_around_a_mask_takes_its_largest_piece_from_the_upper_left() -> None:
+    along, down = np.array((14.0, -4.0)), np.array((5.0, 17.5))  # square to each other
+    turned = INSIDE.mean(axis=0) + np.array([-along - down, along - down, along + down, down - along])
+    mask = drawn(turned)[0]
+    mask[60:63, 1:4] = 1  # a crumb
+    box = box_of(mask)
+    assert box is not None
+    assert np.abs(box - turned).max() < 1.5
+    assert overlap(mask, box)[0] > 0.9
+    assert overlap(mask, box + 100) == (0.0, 1.0)
+    assert box_of(np.zeros((64, 64), np.float32)) is None
+    assert box_of(np.pad(np.ones((3, 3), np.float32), 20)) is None

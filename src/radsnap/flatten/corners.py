@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from radsnap.flatten.lines import Coarse, quad_of
-from radsnap.flatten.quad import POSSIBLE, Points, Quad, diagonal
+from radsnap.flatten.lines import Coarse, box_of, overlap, quad_of
+from radsnap.flatten.quad import POSSIBLE, SURE, Points, Quad, diagonal
 from radsnap.flatten.strips import COARSE, FINE, Look, comfortable, look_closer
 from radsnap.imaging import Photo, averaged, corners_of, project, resizing
 from radsnap.imaging.radiograph import ByteImage
@@ -24,8 +24,10 @@ FloatArray = NDArray[np.float32]
 _LONGEST_PX = 1280
 _LEAST_PX = 32
 _LONGEST_ASPECT = 4.0
-# A narrow look that moves the corners by less than this, of the diagonal, is the last.
-_SETTLED = 0.002
+# A wide look that moves the corners by less than _NEAR, of the diagonal, is the last, and a narrow one by less than _SETTLED.
+_NEAR, _SETTLED = 0.03, 0.002
+# How far the sides of the first look are drawn in and out for further starts.
+_DRAWN = (0.9, 1.12)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +42,16 @@ class Sight:
 
 @dataclass(frozen=True, eq=False)
 class Trail:
-    """How corners were come by: the first look, and the closer ones in turn, wide and then narrow."""
+    """How corners were come by, in pixels of the photo: the first look, the last wide look along the sides, the last narrow one.
+
+    agreement: the overlap (intersection over union) of the first look's mask and the quadrilateral at the end.
+    """
 
     sight: Sight
     coarse: Coarse
-    looks: tuple[Look, ...]
-    corners: Points
+    wide: Look
+    last: Look
+    agreement: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,36 +116,65 @@ def placed(pixels: ByteImage, sight: Sight, closer: Network) -> Quad | None:
     sure = confidence(trail)
     if sure < POSSIBLE:
         return None
-    return Quad(trail.corners, sure, False, trail.looks[-1].seen, trail.coarse.beside > 0.25)
+    return Quad(trail.last.corners, sure, False, trail.last.seen, trail.coarse.beside > 0.25)
 
 
 def followed(pixels: ByteImage, sight: Sight, closer: Network) -> Trail | None:
-    """Follow an x-ray from the first look to its borders. None where it is lost on the way."""
+    """Follow an x-ray from the first look to its borders, from further starts while the end is not sure; gives the surest.
+
+    None where it is lost on the way.
+    """
+    best, surest = None, -1.0
+    for trail in trails(pixels, sight, closer):
+        sure = confidence(trail)
+        if sure > surest:
+            best, surest = trail, sure
+        if sure >= SURE:
+            break
+    return best
+
+
+def trails(pixels: ByteImage, sight: Sight, closer: Network) -> Iterator[Trail]:
+    """Follow an x-ray to its borders from one start after the other: the first look's sides, the box around its mask, and those
+    sides drawn in and out."""
     coarse = quad_of(sight.maps, sight.sides > 0.5)
     if coarse is None:
-        return None
+        return
     height, width = pixels.shape[:2]
-    corners = project(resizing((sight.maps.shape[2], sight.maps.shape[1]), (width, height)), coarse.corners)
+    onto = resizing((sight.maps.shape[2], sight.maps.shape[1]), (width, height))
+    middle = coarse.corners.mean(axis=0)
+    drawn = [middle + scale * (coarse.corners - middle) for scale in _DRAWN]
+    for start in (coarse.corners, box_of(sight.maps[0]), *drawn):
+        looks = None if start is None else _walked(pixels, project(onto, start), closer)
+        if looks is not None:
+            ends = project(np.linalg.inv(onto), looks[1].corners)
+            yield Trail(sight, coarse, *looks, overlap(sight.maps[0], ends)[0])
+
+
+def _walked(pixels: ByteImage, corners: Points, closer: Network) -> tuple[Look, Look] | None:
+    """Look along the sides, wide and then narrow, each once more where that moved much; gives the last of both kinds."""
     small, corners = comfortable(pixels, corners)
-    looks: list[Look] = []
-    for reach in (COARSE, FINE, FINE):
+    kinds: list[Look] = []
+    for reach, settled in ((COARSE, _NEAR), (FINE, _SETTLED)):
         found = look_closer(closer, small, corners, reach)
+        if found is not None and found.moved > settled:
+            found = look_closer(closer, small, found.corners, reach)
         if found is None:
             return None
-        looks.append(found)
+        kinds.append(found)
         corners = found.corners
-        if reach == FINE and found.moved < _SETTLED:
-            break
-    back = resizing((small.shape[1], small.shape[0]), (width, height))
-    return Trail(sight, coarse, tuple(looks), project(back, corners))
+    back = resizing((small.shape[1], small.shape[0]), (pixels.shape[1], pixels.shape[0]))
+    wide, last = (replace(look, corners=project(back, look.corners)) for look in kinds)
+    return wide, last
 
 
 def features(trail: Trail) -> NDArray[np.float64]:
     """Give what confidence is judged by: each about 0 for a good quad, at most 1 for a doubtful one."""
-    sight, wide, last = trail.sight, trail.looks[0], trail.looks[-1]
+    sight, wide, last = trail.sight, trail.wide, trail.last
     return np.array(
         [
             np.sqrt(max(1 - trail.coarse.agreement, 0)),
+            np.sqrt(max(1 - trail.agreement, 0)),
             _decades(1 - float(sight.views[1]), 4),
             np.sqrt(min(wide.moved, 0.2) / 0.2),
             np.sqrt(min(last.moved, 0.02) / 0.02),
@@ -160,8 +195,8 @@ def _decades(doubt: float, count: int) -> float:
 
 
 # Fitted by bench/flatten_accuracy.py --fit on photos of the split val.
-_WEIGHTS = np.array([-1.3, -0.28, -2.25, -0.86, -1.06, -1.16, -2.76, -2.48, -0.63, -1.49, -0.7])
-_BIAS = 8.21
+_WEIGHTS = np.array([-1.26, -2.25, 0.0, 0.0, -0.43, -0.41, -0.4, -2.39, -2.27, -0.5, -0.82, -1.04])
+_BIAS = 6.68
 
 
 def confidence(trail: Trail) -> float:

@@ -13,6 +13,7 @@ from radsnap.flatten.quad import Points, area, cross, meet
 FloatArray = NDArray[np.float32]
 _WEAK = 0.15
 _REACH_CELLS = 1.5
+_LEAST_CELLS = 20
 _OUTWARD = np.array([(0, -1), (1, 0), (0, 1), (-1, 0)], np.float64)
 
 
@@ -50,7 +51,7 @@ def quad_of(maps: FloatArray, seen: NDArray[np.bool_]) -> Coarse | None:
     corners = meet(lines)
     if corners is None or not np.isfinite(corners).all() or not _is_sound(corners, (height, width)):
         return None
-    agreement, beside = _overlap(maps[0], corners)
+    agreement, beside = overlap(maps[0], corners)
     support = min(_support(maps[1 + s], corners[s], corners[(s + 1) % 4]) for s in range(4) if seen[s])
     one, two, three, four = (bool(s) for s in seen)
     return Coarse(corners, (one, two, three, four), agreement, support, float(spreads.max()), beside)
@@ -127,7 +128,19 @@ def _is_sound(corners: Points, size: tuple[int, int]) -> bool:
     return bool((turns > 0).all() and lengths.min() > 3 and 0.01 * whole < area(corners) < 6 * whole)
 
 
-def _overlap(mask: FloatArray, corners: Points) -> tuple[float, float]:
+def box_of(mask: FloatArray) -> Points | None:
+    """Give the corners, in cells, of the smallest box around a mask's largest piece, from the upper left. None for hardly any mask."""
+    pieces, _ = cv2.findContours((mask > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    piece = max(pieces, key=cv2.contourArea, default=None)
+    if piece is None or cv2.contourArea(piece) < _LEAST_CELLS:
+        return None
+    corners = np.asarray(cv2.boxPoints(cv2.minAreaRect(piece)), np.float64)
+    edges = np.roll(corners, -1, axis=0) - corners
+    return np.asarray(np.roll(corners, -int(np.argmax(edges[:, 0] / np.linalg.norm(edges, axis=1))), axis=0))
+
+
+def overlap(mask: FloatArray, corners: Points) -> tuple[float, float]:
+    """Give the overlap (intersection over union) of a mask and a quadrilateral, and the mask's share outside it."""
     drawn = np.zeros(mask.shape, np.uint8)
     cv2.fillConvexPoly(drawn, np.rint(corners.clip(-2000, 2000) * 16).astype(np.int32), 1, shift=4)
     inside, wanted = drawn > 0, mask > 0.5

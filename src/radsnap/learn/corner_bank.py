@@ -71,7 +71,11 @@ def stock_of(
     """
     mine = rows[rows["split"] == split]
     kinds = mine["kind"].astype(str)
-    xrays = [read_grey(root / path, xray_px) for path in mine.loc[~kinds.str.startswith("nonxray"), "path"]]
+    xrays, digital = [], []
+    for path in mine.loc[~kinds.str.startswith("nonxray"), "path"]:
+        whole = read_grey(root / path, LONG_PX)
+        xrays.append(_small(whole, xray_px))
+        digital.append(encode_jpeg(whole))  # a tenth of the memory
     ground, medical = (
         [read_colour(root / path) for path in mine.loc[kinds.isin(wanted), "path"]]
         for wanted in (("nonxray_photo", "nonxray_document"), ("nonxray_medical",))
@@ -83,9 +87,17 @@ def stock_of(
         for draw in (scene, document)
     ]
     around = drawn_from(ground, f"picture of other things of split '{split}'")
+    coded = drawn_from(digital) if digital else None
     return Stock(
-        drawn_from(xrays, f"x-ray of split '{split}'"), around, drawn_from(ground + medical, "picture")
+        drawn_from(xrays, f"x-ray of split '{split}'"),
+        around,
+        drawn_from(ground + medical, "picture"),
+        None if coded is None else lambda rng: _decoded(coded(rng)),
     )
+
+
+def _decoded(coded: bytes) -> ByteImage:
+    return np.asarray(cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
 def _phantom(seed: int, name: str, key: int) -> ByteImage:

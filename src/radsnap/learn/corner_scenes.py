@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -31,6 +31,7 @@ View = Literal["nothing", "framed", "filling"]
 VIEWS: tuple[View, ...] = ("nothing", "framed", "filling")
 Corners = NDArray[np.float64]
 Draw = Callable[[Generator], ByteImage]
+Drawn = TypeVar("Drawn")
 
 # A photo that shows less than this share of something else is already cropped; up to twice as much
 # nobody can say, and no training asks.
@@ -43,12 +44,14 @@ _AS_RECIPE = 0.25
 class Stock:
     """What scenes are made of, each a draw from its own pictures: grey x-rays (H, W), RGB pictures (H, W, 3).
 
-    ground: what may lie behind (photos, documents); other: whatever is no x-ray (those, and CT, MRI ...).
+    ground: what may lie behind (photos, documents); other: whatever is no x-ray (those, and CT, MRI ...); digital: the
+    x-rays again, as large as the photos of them become; None takes `xray`.
     """
 
     xray: Draw
     ground: Draw
     other: Draw
+    digital: Draw | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -417,7 +420,7 @@ def cropped(rng: Generator, photo: ByteImage, corners: Corners) -> tuple[ByteIma
 
 def digital(rng: Generator, stock: Stock) -> CornerScene:
     """A digital x-ray as it is, a thin even border at most."""
-    picture = as_rgb(stock.xray(rng))
+    picture = as_rgb((stock.digital or stock.xray)(rng))
     corners = corners_of((picture.shape[1], picture.shape[0]))
     if rng.random() < 0.3:
         top, bottom, left, right = rng.integers(0, max(picture.shape[0] // 40, 2), 4).tolist()
@@ -453,7 +456,7 @@ def shrunk(photo: ByteImage, corners: Corners, long_px: int) -> tuple[ByteImage,
     return np.asarray(cv2.resize(photo, size, interpolation=method), np.uint8), moved, matrix
 
 
-def drawn_from(pictures: Sequence[ByteImage], what: str = "picture") -> Draw:
+def drawn_from(pictures: Sequence[Drawn], what: str = "picture") -> Callable[[Generator], Drawn]:
     """Make a draw from a list of pictures. Raises ManifestError for an empty one, by what it should hold."""
     if not pictures:
         raise ManifestError(
