@@ -195,8 +195,8 @@ def _decades(doubt: float, count: int) -> float:
 
 
 # Fitted by bench/flatten_accuracy.py --fit on photos of the split val.
-_WEIGHTS = np.array([-1.26, -2.25, 0.0, 0.0, -0.43, -0.41, -0.4, -2.39, -2.27, -0.5, -0.82, -1.04])
-_BIAS = 6.68
+_WEIGHTS = np.array([-1.18, -5.74, 0.0, 0.0, 0.0, -0.92, 0.0, -3.36, -4.13, -0.47, -0.71, -2.76])
+_BIAS = 9.44
 
 
 def confidence(trail: Trail) -> float:
