@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -86,7 +87,7 @@ def test_an_added_reader_reads_its_kind(chain: Pipeline) -> None:
 
 
 def test_a_raster_has_the_domain_the_gate_sees_and_a_radiograph_is_digital(chain: Pipeline) -> None:
-    assert chain.diagnose(photo(0.5)).domain == "screen"
+    assert dataclasses.replace(chain, flatten=False).diagnose(photo(0.5)).domain == "screen"
     pixels = photo(0.5).pixels[..., 0].astype(np.float32) / 255
     assert chain.diagnose(Radiograph(pixels)).domain == "digital"
 
