@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsnap.flatten import Quad
+from radsnap.flatten import Quad, Survey
 from radsnap.imaging import read_image
 from radsnap.jobs import calibrate as calibrating
 from radsnap.jobs.predict import PredictConfig, predict
@@ -51,7 +51,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
     frame = pd.DataFrame(rows).assign(domain=DOMAINS)
     write_manifest(build_manifest(frame, tmp_path), tmp_path / "photos.csv")
-    monkeypatch.setattr(flattening, "find", lambda photo: QUADS[int(photo.pixels[0, 0, 0])])
+    monkeypatch.setattr(flattening, "survey", lambda photo: Survey(QUADS[int(photo.pixels[0, 0, 0])], {}))
     return tmp_path / "photos.csv"
 
 
