@@ -72,9 +72,8 @@ weights=src/radsnap/models/weights
 for stage in gate kind findings lungs pneumonia-child upright; do
   cp "$runs/$stage/$stage.onnx" "$runs/$stage/$stage.card.json" "$weights/"
 done
-for network in corners borders; do
-  cp "$runs/corners-2/$network.onnx" "$runs/corners-2/$network.card.json" "$weights/"
-done
+cp "$runs"/corners-2/corners.onnx "$runs"/corners-2/corners.card.json "$weights/"
+cp "$runs"/corners-2/borders.onnx "$runs"/corners-2/borders.card.json "$weights/"
 radsnap evaluate gate "$runs/gathered.csv" --into-card
 for network in corners gate; do
   radsnap evaluate domain "$runs/gathered.csv" --model "$network" --into-card

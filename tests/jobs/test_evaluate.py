@@ -106,6 +106,27 @@ def test_the_chain_is_scored_as_diagnose_reads(phantoms):
     assert np.asarray(found.confusion.table).sum() == found.rows == 48
 
 
+def test_the_chain_scores_its_finding_on_the_chests_labelled_for_it(phantoms, tmp_path):
+    manifest = read_manifest(phantoms)
+    frontal = np.flatnonzero(manifest.frame["body"] == "chest_frontal")[:10]
+    read = [diagnose(manifest.root / manifest.frame["path"].iloc[place], lungs=None) for place in frontal]
+    called = [one.findings is not None and one.findings["Lung Opacity"].word == "likely" for one in read]
+    agree = [True] * 6 + [False] * 4  # of the labels with what is read
+    said = [str(int(call == same)) for call, same in zip(called, agree, strict=True)]
+    frame = manifest.frame.iloc[frontal].assign(**{"Lung Opacity": said})
+    write_manifest(build_manifest(frame, manifest.root), tmp_path / "rows.csv")
+    found = evaluate(
+        EvaluateConfig(stage="chain", manifest=tmp_path / "rows.csv", split=None, replicates=100)
+    )
+    right = [
+        same and one.kind is not None and one.kind.label == "chest_frontal" and one.findings is not None
+        for one, same in zip(read, agree, strict=True)
+    ]
+    assert sum(right) > 2
+    figure = by_subject(found.figures)["accuracy", "gate, kind and Lung Opacity, of chests labelled for it"]
+    assert (figure.n, figure.value) == (10, pytest.approx(np.mean(right)))
+
+
 def test_the_chain_needs_a_model_with_its_finding(phantoms):
     config = EvaluateConfig(
         stage="chain", manifest=phantoms, split=None, replicates=100, model="pneumonia-child"

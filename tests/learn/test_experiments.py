@@ -48,7 +48,7 @@ def test_every_shipped_network_is_made_by_the_script_of_the_default_weights():
 
     said = (FOLDER / "default-weights.sh").read_text()
     loop = said.partition("for stage in ")[2].partition(";")[0].split()
-    copied = {*loop, *re.findall(r"corners/(\w+)\.onnx", said)}
+    copied = {*loop, *re.findall(r"corners-2/(\w+)\.onnx", said)}
     trained = set(re.findall(r'radsnap train .*?-o "\$runs/([\w-]+)"', said.replace("\\\n", "")))
     shipped = Path(radsnap.models.__file__).parent / "weights"
     assert copied == {path.name.removesuffix(".card.json") for path in shipped.glob("*.card.json")}

@@ -26,8 +26,10 @@ _LEAST_PX = 32
 _LONGEST_ASPECT = 4.0
 # A wide look that moves the corners by less than _NEAR, of the diagonal, is the last, and a narrow one by less than _SETTLED.
 _NEAR, _SETTLED = 0.03, 0.002
-# How far the sides of the first look are drawn in and out for further starts.
-_DRAWN = (0.9, 1.12)
+# How far the sides of the first look are drawn in for a further start.
+_DRAWN_IN = 0.9
+# Wide looks that end nearer to one another than this, of the diagonal, lead to the same end: the narrow one reaches further.
+_SAME = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,36 +138,35 @@ def followed(pixels: ByteImage, sight: Sight, closer: Network) -> Trail | None:
 
 def trails(pixels: ByteImage, sight: Sight, closer: Network) -> Iterator[Trail]:
     """Follow an x-ray to its borders from one start after the other: the first look's sides, the box around its mask, and those
-    sides drawn in and out."""
+    sides drawn in. A start from which the wide look ends where an earlier one did is left."""
     coarse = quad_of(sight.maps, sight.sides > 0.5)
     if coarse is None:
         return
-    height, width = pixels.shape[:2]
-    onto = resizing((sight.maps.shape[2], sight.maps.shape[1]), (width, height))
+    size, cells = (pixels.shape[1], pixels.shape[0]), (sight.maps.shape[2], sight.maps.shape[1])
+    small, _ = comfortable(pixels, project(resizing(cells, size), coarse.corners))
+    small_size = (small.shape[1], small.shape[0])
+    onto, back = resizing(cells, small_size), resizing(small_size, size)
     middle = coarse.corners.mean(axis=0)
-    drawn = [middle + scale * (coarse.corners - middle) for scale in _DRAWN]
-    for start in (coarse.corners, box_of(sight.maps[0]), *drawn):
-        looks = None if start is None else _walked(pixels, project(onto, start), closer)
-        if looks is not None:
-            ends = project(np.linalg.inv(onto), looks[1].corners)
-            yield Trail(sight, coarse, *looks, overlap(sight.maps[0], ends)[0])
+    ended: list[Points] = []
+    for start in (coarse.corners, box_of(sight.maps[0]), middle + _DRAWN_IN * (coarse.corners - middle)):
+        wide = None if start is None else _looked(closer, small, project(onto, start), COARSE, _NEAR)
+        if wide is None or any(corner_error(wide.corners, end) < _SAME for end in ended):
+            continue
+        ended.append(wide.corners)
+        last = _looked(closer, small, wide.corners, FINE, _SETTLED)
+        if last is None:
+            continue
+        agreement, _ = overlap(sight.maps[0], project(np.linalg.inv(onto), last.corners))
+        wide, last = (replace(look, corners=project(back, look.corners)) for look in (wide, last))
+        yield Trail(sight, coarse, wide, last, agreement)
 
 
-def _walked(pixels: ByteImage, corners: Points, closer: Network) -> tuple[Look, Look] | None:
-    """Look along the sides, wide and then narrow, each once more where that moved much; gives the last of both kinds."""
-    small, corners = comfortable(pixels, corners)
-    kinds: list[Look] = []
-    for reach, settled in ((COARSE, _NEAR), (FINE, _SETTLED)):
-        found = look_closer(closer, small, corners, reach)
-        if found is not None and found.moved > settled:
-            found = look_closer(closer, small, found.corners, reach)
-        if found is None:
-            return None
-        kinds.append(found)
-        corners = found.corners
-    back = resizing((small.shape[1], small.shape[0]), (pixels.shape[1], pixels.shape[0]))
-    wide, last = (replace(look, corners=project(back, look.corners)) for look in kinds)
-    return wide, last
+def _looked(closer: Network, photo: ByteImage, corners: Points, reach: float, settled: float) -> Look | None:
+    """Look along the sides, and once more where that moved a corner by more than `settled`, of the diagonal."""
+    found = look_closer(closer, photo, corners, reach)
+    if found is not None and found.moved > settled:
+        found = look_closer(closer, photo, found.corners, reach)
+    return found
 
 
 def features(trail: Trail) -> NDArray[np.float64]:

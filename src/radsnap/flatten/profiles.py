@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +39,10 @@ def line_of(ridge: FloatArray, low: float, high: float) -> Line | None:
     if len(columns) < 6:
         return None
     share = (columns - columns[0]) / (columns[-1] - columns[0])
-    count = ridge.shape[0]
     scores = np.log(ridge[:, columns] + _FLOOR)
-    every = slice(None, None, 2)
-    ends = np.arange(count, dtype=np.float64)
-    rough = _scored(scores[:, every], share[every], ends, ends) * 2
+    ends = np.arange(ridge.shape[0], dtype=np.float64)
+    # half of the profiles tell where to look
+    rough = 2 * (_lines(ridge.shape[0], len(columns)) @ scores.ravel()).reshape(len(ends), len(ends))
     start, end = np.unravel_index(int(rough.argmax()), rough.shape)
     odds = np.exp((rough - rough.max()) * _TRUST)
     odds /= odds.sum()
@@ -63,18 +64,29 @@ def _settled(
         weight = near.sum(axis=0)
         means = (near * cells).sum(axis=0) / np.maximum(weight, 1e-9)
         fade = weight * np.exp(-0.5 * ((means - rows) / _NEAR) ** 2) + 1e-6
-        slope, height = np.polyfit(share, means, 1, w=np.sqrt(fade))
-        rows = height + slope * share
+        total = fade.sum()
+        middle, height = (fade @ share) / total, (fade @ means) / total
+        away = share - middle
+        rows = height + (fade @ (away * means)) / (fade @ away**2) * away
     return rows, float(weight.mean())
 
 
-def _scored(
-    scores: FloatArray, share: NDArray[np.float64], starts: NDArray[np.float64], ends: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Give the score (starts, ends) of the lines from each start to each end, between the rows where they fall."""
-    rows = starts[:, None, None] * (1 - share) + ends[None, :, None] * share
-    rows = rows.clip(0, scores.shape[0] - 1.001)
-    low = rows.astype(int)
-    part = rows - low
-    columns = np.arange(scores.shape[1])
-    return np.asarray(((1 - part) * scores[low, columns] + part * scores[low + 1, columns]).sum(axis=2))
+@lru_cache(maxsize=16)
+def _lines(count: int, across: int) -> Any:
+    """Give the sparse matrix (count², count · across) that adds up scores along the line from each row to each row.
+
+    Every second profile counts; between two rows a line takes its share of both.
+    """
+    from scipy.sparse import csr_array
+
+    columns = np.arange(0, across, 2)
+    ends = np.arange(count, dtype=np.float64)
+    share = columns / (across - 1)
+    rows = ends[:, None, None] * (1 - share) + ends[None, :, None] * share
+    rows = rows.clip(0, count - 1.001).reshape(count**2, -1)
+    low = rows.astype(np.int64)
+    weights = np.stack([1 - (rows - low), rows - low], axis=2)
+    places = np.stack([low, low + 1], axis=2) * across + columns[:, None]
+    ends_at = np.arange(count**2 + 1) * 2 * len(columns)
+    shape = (count**2, count * across)
+    return csr_array((weights.ravel().astype(np.float32), places.ravel(), ends_at), shape=shape)
