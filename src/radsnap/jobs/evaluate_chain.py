@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from radsnap.errors import ImageError, WeightsError
 from radsnap.jobs.diagnose import diagnose
 from radsnap.jobs.progress import Progress, Report
+from radsnap.learn.tasks import DOMAINS
 from radsnap.models.card import read_card
 from radsnap.models.runtime import locate
 from radsnap.tables import NO_XRAY, Manifest
-
-_DOMAINS = ("digital", "screen", "film")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class ChainOfRows:
 def chain_of_rows(manifest: Manifest, model: str, finding: str, report: Report) -> ChainOfRows:
     """Read every row as `diagnose` does. Raises WeightsError for a model without operating points for the finding."""
     card = read_card(locate(model))
-    for domain in _DOMAINS:
+    for domain in DOMAINS:
         if finding not in card.domain(domain).operating_points:
             raise WeightsError(
                 f"model {card.name} has no operating point for {finding} on {domain} pictures, which "
