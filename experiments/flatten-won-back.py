@@ -172,7 +172,10 @@ def drawn(frame: pd.DataFrame) -> Figure:
         axes.set_xlabel("level")
         axes.set_ylabel("MCC")
         axes.set_title(f"photos of {'screens' if recipe == 'screen' else 'films'}", fontsize=9)
-    places[-1].legend(frameon=False, fontsize=7, loc="lower left")
+        axes.set_ylim(0, 1)
+    figure.legend(
+        *places[0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=3
+    )
     return figure
 
 
