@@ -2,7 +2,7 @@
 
     python experiments/gate-photos.py runs/gathered.csv runs/other-pictures/manifest.csv --split train -o runs/gate-photos
 
-FOLDER/SPLIT/manifest.csv lists COUNT photos of screens and films, levels 1 to 4 in equal shares. Half of them are made
+FOLDER/SPLIT/manifest.csv (FOLDER/SPLIT-SEED for another seed than 0) lists COUNT photos of screens and films, levels 1 to 4 in equal shares. Half of them are made
 by `radsnap photograph`, and half of those are cut to the x-ray; the other half stand in surroundings (viewers, pages, desks,
 several films: `radsnap.learn.corner_scenes`), where a screen shows other pictures in their colours. Column `level` holds
 the level, `kind` the source's kind after `simulated_`.
@@ -41,13 +41,17 @@ Row = dict[str, str]
 def main() -> None:
     """Draw what to photograph, make both halves, and write their manifest."""
     options = parsed()
-    folder = options.output / options.split
+    seed = options.seed
+    folder = options.output / (f"{options.split}-{seed}" if seed else options.split)
     folder.mkdir(parents=True, exist_ok=True)
     manifest = combine(*(read_manifest(path) for path in options.data)).where(split=options.split)
     # a split of its own: nothing that another split shows lies beside or behind an x-ray
-    chosen = drawn(manifest, options.count, stream(0, "gate photos", options.split))
+    chosen = drawn(manifest, options.count, stream(seed, "gate photos", options.split))
     half = len(chosen) // 2
-    rows = [*by_recipe(manifest, chosen[:half], folder), *in_scenes(manifest, chosen[half:], folder)]
+    rows = [
+        *by_recipe(manifest, chosen[:half], folder, seed),
+        *in_scenes(manifest, chosen[half:], folder, seed),
+    ]
     table = pd.DataFrame(rows)
     write_manifest(build_manifest(table, folder), folder / "manifest.csv")
     print(table.groupby(["domain", "level", table["body"] == NO_XRAY]).size().unstack().to_string())
@@ -63,7 +67,7 @@ def drawn(manifest: Manifest, count: int, rng: Generator) -> NDArray[np.int64]:
     return rng.choice(len(frame), size=count, p=chances / chances.sum())
 
 
-def by_recipe(manifest: Manifest, chosen: NDArray[np.int64], folder: Path) -> Iterator[Row]:
+def by_recipe(manifest: Manifest, chosen: NDArray[np.int64], folder: Path, seed: int) -> Iterator[Row]:
     """Photograph rows by `radsnap photograph`, each recipe and level a part; every second photo is cut to the x-ray."""
     looks = list(product(KINDS, LEVELS))
     for number, (recipe, level) in enumerate(looks):
@@ -83,12 +87,13 @@ def by_recipe(manifest: Manifest, chosen: NDArray[np.int64], folder: Path) -> It
             "1",
         ]
         subprocess.run(
-            [*command, "--recipe", recipe, "--level", str(level), "--seed", str(level)], check=True
+            [*command, "--recipe", recipe, "--level", str(level), "--seed", str(level + 10 * seed)],
+            check=True,
         )
         made = read_manifest(part / "manifest.csv")
         origin = listed.set_index("image_id")
         for place, photo in enumerate(made.frame.to_dict("records")):
-            rng = stream(0, "cut", part.name, str(photo["image_id"]))
+            rng = stream(seed, "cut", part.name, str(photo["image_id"]))
             pixels = np.array(Image.open(made.root / photo["path"]).convert("RGB"), np.uint8)
             if place % 2:
                 pixels, _ = cropped(rng, pixels, np.array(json.loads(photo["corners_px"])))
@@ -98,7 +103,7 @@ def by_recipe(manifest: Manifest, chosen: NDArray[np.int64], folder: Path) -> It
             )
 
 
-def in_scenes(manifest: Manifest, chosen: NDArray[np.int64], folder: Path) -> Iterator[Row]:
+def in_scenes(manifest: Manifest, chosen: NDArray[np.int64], folder: Path, seed: int) -> Iterator[Row]:
     """Photograph rows in surroundings, each row a look in turn."""
     frame, root = manifest.frame, manifest.root
     kinds = sources(manifest)
@@ -107,7 +112,7 @@ def in_scenes(manifest: Manifest, chosen: NDArray[np.int64], folder: Path) -> It
         for path in frame.loc[kinds.isin(("nonxray_photo", "nonxray_document")), "path"]
     ]
     xrays = frame[frame["body"] != NO_XRAY].sample(
-        min(300, int((frame["body"] != NO_XRAY).sum())), random_state=0
+        min(300, int((frame["body"] != NO_XRAY).sum())), random_state=seed
     )
     ground = drawn_from(around, "photo or document")
     beside = drawn_from([read_grey(root / path) for path in xrays["path"]], "x-ray")
@@ -121,7 +126,7 @@ def in_scenes(manifest: Manifest, chosen: NDArray[np.int64], folder: Path) -> It
         path = root / source["path"]
         none = source["body"] == NO_XRAY
         picture = half_size(read_colour(path)) if none else read_grey(path)
-        photo, _ = take(stream(0, "scene", number), without if none else stock, picture, level, kind)
+        photo, _ = take(stream(seed, "scene", number), without if none else stock, picture, level, kind)
         yield kept(folder, f"scene-{number}", photo, source, str(source["image_id"]), kind, level)
 
 
@@ -140,7 +145,7 @@ def kept(
     Image.fromarray(small).save(folder / path, quality=90)
     shown = {name: str(source[name]) for name in ("study_id", "patient_id", "view", "body", "split")}
     return shown | {
-        "image_id": f"simulated/{source['split']}/{name}", "path": str(path), "domain": kind, "origin": "synthetic",
+        "image_id": f"simulated/{folder.name}/{name}", "path": str(path), "domain": kind, "origin": "synthetic",
         "collection": "gate-photos", "kind": f"simulated_{source.get('kind') or source['collection']}",
         "source": "photos simulated by radsnap of the other rows", "source_image_id": source_id, "level": str(level),
     }  # fmt: skip
@@ -154,6 +159,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("data", type=Path, nargs="+", help="manifests of x-rays and of other pictures")
     parser.add_argument("--split", default="train", choices=("train", "val", "test"))
     parser.add_argument("--count", type=int, default=3200)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/gate-photos"))
     return parser.parse_args()
 

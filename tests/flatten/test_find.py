@@ -125,7 +125,7 @@ def test_what_is_found_can_be_straightened_and_judged() -> None:
 
 @pytest.mark.parametrize(
     ("sure", "taken", "walked"),
-    [((0.6, 0.4, 0.9, 0.3), 2, 4), ((0.5, 0.98, 0.99, 0.1), 1, 2), ((0.99,), 0, 1)],
+    [((0.6, 0.4, 0.9, 0.3), 2, 4), ((0.5, corners.SURE, 0.999, 0.1), 1, 2), ((0.999,), 0, 1)],
 )
 def test_starts_are_tried_until_an_end_is_sure_and_the_surest_is_taken(
     sure: tuple[float, ...], taken: int, walked: int, monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
@@ -110,6 +111,19 @@ def test_photos_for_the_gate_keep_split_kind_and_what_the_camera_saw(tmp_path, m
     assert ((photos["body"] == "none") == (photos["kind"] == "simulated_nonxray_photo")).all()
     assert set(photos["patient_id"]) <= set(frame["patient_id"])
     assert set(photos["split"]) == {"train"}
+
+    listed = tmp_path / "train" / "manifest.csv"
+    monkeypatch.setattr(sys, "argv", ["straightened", str(listed), "-o", str(tmp_path / "straight"), "--jobs", "1"])  # fmt: skip
+    script("straightened").main()
+    straight = read_manifest(tmp_path / "straight" / "manifest.csv")
+    assert 4 <= len(straight) <= len(photos)
+    for _, row in straight.frame.iterrows():
+        (photo,) = photos[photos["image_id"] + "/straightened" == row["image_id"]].to_dict("records")
+        assert (row["body"], row["patient_id"], row["split"]) == (photo["body"], photo["patient_id"], "train")
+        assert row["kind"] == photo["kind"].replace("simulated_", "straightened_")
+        assert row["domain"] == ""
+        with Image.open(straight.root / row["path"]) as picture:
+            assert picture.mode == "L"
 
 
 def test_a_difference_of_two_networks_is_the_paired_difference_over_patients():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,13 @@ from numpy.typing import NDArray
 
 from radsnap.flatten.lines import Coarse, box_of, overlap, quad_of
 from radsnap.flatten.quad import POSSIBLE, SURE, Points, Quad, diagonal
+from radsnap.flatten.rims import rims
 from radsnap.flatten.strips import COARSE, FINE, Look, comfortable, look_closer
 from radsnap.imaging import Photo, averaged, corners_of, project, resizing
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.models.preprocess import to_input
 from radsnap.models.runtime import Network, load
-from radsnap.models.scores import head_scores
+from radsnap.models.scores import head_scores, sigmoid
 
 FloatArray = NDArray[np.float32]
 # A photo is brought to this size before anything is looked for: a phone's twelve megapixels are four times as long.
@@ -46,7 +49,8 @@ class Sight:
 class Trail:
     """How corners were come by, in pixels of the photo: the first look, the last wide look along the sides, the last narrow one.
 
-    agreement: the overlap (intersection over union) of the first look's mask and the quadrilateral at the end.
+    agreement: the overlap (intersection over union) of the first look's mask and the quadrilateral at the end; rims: what lies to
+    either side of its borders (see `rims`).
     """
 
     sight: Sight
@@ -54,6 +58,7 @@ class Trail:
     wide: Look
     last: Look
     agreement: float
+    rims: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,8 +162,9 @@ def trails(pixels: ByteImage, sight: Sight, closer: Network) -> Iterator[Trail]:
         if last is None:
             continue
         agreement, _ = overlap(sight.maps[0], project(np.linalg.inv(onto), last.corners))
+        beside = rims(small, last.corners, last.seen)
         wide, last = (replace(look, corners=project(back, look.corners)) for look in (wide, last))
-        yield Trail(sight, coarse, wide, last, agreement)
+        yield Trail(sight, coarse, wide, last, agreement, beside)
 
 
 def _looked(closer: Network, photo: ByteImage, corners: Points, reach: float, settled: float) -> Look | None:
@@ -186,6 +192,7 @@ def features(trail: Trail) -> NDArray[np.float64]:
             _decades(2 * wide.doubt, 4),
             _decades(2 * last.doubt, 4),
             sum(not seen for seen in last.seen) / 4,
+            *trail.rims,
         ]
     )
 
@@ -195,14 +202,22 @@ def _decades(doubt: float, count: int) -> float:
     return float(np.clip(1 + np.log10(max(doubt, 0.0) + 10.0**-count) / count, 0, 1))
 
 
-# Fitted by bench/flatten_accuracy.py --fit on photos of the split val.
-_WEIGHTS = np.array([-1.18, -5.74, 0.0, 0.0, 0.0, -0.92, 0.0, -3.36, -4.13, -0.47, -0.71, -2.76])
-_BIAS = 9.44
-
-
 def confidence(trail: Trail) -> float:
-    """Give the probability that no corner is off by more than 3 % of the diagonal: a logistic curve of `features`."""
-    return float(1 / (1 + np.exp(-(features(trail) @ _WEIGHTS + _BIAS))))
+    """Give the probability that no corner is off by more than 3 % of the diagonal."""
+    return probability(features(trail), _fitted())
+
+
+def probability(features: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Give the logistic curve of a quadratic form of n features and 1, (n + 1, n + 1): what is doubtful before a black viewer
+    need not be on a light box."""
+    known = np.append(features, 1.0)
+    return float(sigmoid(known @ weights @ known))
+
+
+@cache
+def _fitted() -> NDArray[np.float64]:
+    """Read what `bench/flatten_accuracy.py --fit` wrote, of photos of the split val."""
+    return np.array(json.loads(files(__package__).joinpath("confidence.json").read_text("utf-8"))["weights"])
 
 
 def corner_error(found: Points, truth: Points) -> float:
