@@ -27,13 +27,14 @@ def rims(photo: ByteImage, corners: Points, seen: tuple[bool, ...]) -> NDArray[n
     outside, inside, steps, varied = [], [], [], []
     for side in np.flatnonzero(seen):
         out, within = _beside(grey, corners, int(side))
-        if min(np.isfinite(out).sum(), np.isfinite(within).sum()) < _LEAST_PLACES:
+        seen_out, seen_within = out[np.isfinite(out)], within[np.isfinite(within)]
+        if min(len(seen_out), len(seen_within)) < _LEAST_PLACES:
             continue
-        outside.append(np.nanmedian(out))
-        inside.append(np.nanmedian(within))
+        outside.append(np.median(seen_out))
+        inside.append(np.median(seen_within))
         step = np.abs(out[0] - within[0])
         steps.append(float((step >= _STEP).sum() / max(int(np.isfinite(step).sum()), 1)))
-        varied.append(np.nanstd(out))
+        varied.append(np.std(seen_out))
     if not outside:
         return np.zeros(5)
     dark, dark_inside = (1 - np.clip(np.array(values) / _BLACK, 0, 1) for values in (outside, inside))
