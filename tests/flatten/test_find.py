@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -193,3 +194,17 @@ def test_the_shipped_networks_are_small() -> None:
     for name in ("corners", "borders", "upright"):
         card = load(name).card
         assert card.name == name
+
+
+@pytest.mark.parametrize(("desk", "dark"), [(30, 0.5), (255, 0.0)])
+def test_what_lies_around_the_borders_is_judged(desk: int, dark: float) -> None:
+    pixels = on_a_desk(GREY).pixels.copy()
+    around = np.ones(pixels.shape[:2], bool)
+    around[120 : 120 + GREY.shape[0], 250 : 250 + GREY.shape[1]] = False
+    pixels[around] = desk
+    trail = next(corners.trails(pixels, corners.look(load("corners"), pixels), load("borders")))
+    assert trail.rims[:2] == pytest.approx([dark, dark], abs=0.1)
+    surroundings = corners.features(trail)[-len(trail.rims) :]
+    assert (surroundings == trail.rims).all()
+    other = replace(trail, rims=np.ones(5) - trail.rims)
+    assert corners.confidence(other) != corners.confidence(trail)
