@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from radsnap.imaging import averaged
+from radsnap.imaging import averaged, halved
 from radsnap.phantom import scene
 
 
@@ -25,3 +25,15 @@ def test_in_steps_as_at_once(size: tuple[int, int], colours: bool) -> None:
 
 def test_an_even_picture_stays_even() -> None:
     assert (averaged(np.full((900, 1200, 3), 77, np.uint8), (250, 190)) == 77).all()
+
+
+@pytest.mark.parametrize(
+    ("least", "left"), [((300, 225), (300, 225)), ((301, 225), (600, 450)), ((1200, 900), (1200, 900)), ((1, 1), (300, 225))]
+)  # fmt: skip
+def test_a_picture_is_halved_while_it_keeps_the_least_size_and_is_even(
+    least: tuple[int, int], left: tuple[int, int]
+) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), np.uint8)
+    made = halved(picture, least)
+    assert made.shape == (left[1], left[0], 3)
+    assert made.mean() == pytest.approx(picture.mean(), abs=0.5)

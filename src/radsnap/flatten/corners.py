@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -16,15 +16,15 @@ from radsnap.flatten.lines import Coarse, box_of, overlap, quad_of
 from radsnap.flatten.quad import POSSIBLE, SURE, Points, Quad, diagonal
 from radsnap.flatten.rims import rims
 from radsnap.flatten.strips import COARSE, FINE, Look, comfortable, look_closer
-from radsnap.imaging import Photo, averaged, corners_of, project, resizing
+from radsnap.imaging import Photo, averaged, corners_of, halved, project, resizing
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.models.preprocess import to_input
 from radsnap.models.runtime import Network, load
 from radsnap.models.scores import head_scores, sigmoid
 
 FloatArray = NDArray[np.float32]
-# A photo is brought to this size before anything is looked for: a phone's twelve megapixels are four times as long.
-_LONGEST_PX = 1280
+# A photo is halved down to this size before anything is looked for: a phone's twelve megapixels are three times as long.
+_ENOUGH_PX = 1280
 _LEAST_PX = 32
 _LONGEST_ASPECT = 4.0
 # A wide look that moves the corners by less than _NEAR, of the diagonal, is the last, and a narrow one by less than _SETTLED.
@@ -89,7 +89,11 @@ def survey(photo: Photo, model: str | Path = "corners", closer: str | Path = "bo
     if min(height, width) < _LEAST_PX or max(height, width) > _LONGEST_ASPECT * min(height, width):
         return Survey(None, {})
     network, second = _kept(str(model)), _kept_closer(str(closer))
-    pixels = _reduced(photo.pixels)
+    longer = max(height, width)
+    enough = (width * _ENOUGH_PX // longer, height * _ENOUGH_PX // longer)
+    pixels = halved(photo.pixels, enough)
+    if pixels.shape[1] >= 2 * enough[0]:  # odd sides are not halved
+        pixels = averaged(pixels, enough)
     sight = look(network, pixels)
     quad = placed(pixels, sight, second)
     if quad is None:
@@ -102,7 +106,8 @@ def survey(photo: Photo, model: str | Path = "corners", closer: str | Path = "bo
 def look(network: Network, pixels: ByteImage) -> Sight:
     """Show a photo (H, W, 3) to the network."""
     card = network.card
-    made = network.run(to_input(pixels, card.input)[None])
+    small = halved(pixels, (card.input.size_px, card.input.size_px))
+    made = network.run(to_input(small, card.input)[None])
     views, sides, domain = (
         head_scores(card, made["logits"][0], card.head(name)) for name in ("view", "sides", "domain")
     )
@@ -154,8 +159,8 @@ def trails(pixels: ByteImage, sight: Sight, closer: Network) -> Iterator[Trail]:
     middle = coarse.corners.mean(axis=0)
     ended: list[Points] = []
     for start in (coarse.corners, box_of(sight.maps[0]), middle + _DRAWN_IN * (coarse.corners - middle)):
-        wide = None if start is None else _looked(closer, small, project(onto, start), COARSE, _NEAR)
-        if wide is None or any(corner_error(wide.corners, end) < _SAME for end in ended):
+        wide = None if start is None else _looked(closer, small, project(onto, start), COARSE, _NEAR, ended)
+        if wide is None:
             continue
         ended.append(wide.corners)
         last = _looked(closer, small, wide.corners, FINE, _SETTLED)
@@ -167,12 +172,26 @@ def trails(pixels: ByteImage, sight: Sight, closer: Network) -> Iterator[Trail]:
         yield Trail(sight, coarse, wide, last, agreement, beside)
 
 
-def _looked(closer: Network, photo: ByteImage, corners: Points, reach: float, settled: float) -> Look | None:
-    """Look along the sides, and once more where that moved a corner by more than `settled`, of the diagonal."""
+def _looked(
+    closer: Network,
+    photo: ByteImage,
+    corners: Points,
+    reach: float,
+    settled: float,
+    ended: Sequence[Points] = (),
+) -> Look | None:
+    """Look along the sides, and once more where that moved a corner by more than `settled`, of the diagonal.
+
+    None where nothing is found, or where earlier looks `ended`.
+    """
     found = look_closer(closer, photo, corners, reach)
-    if found is not None and found.moved > settled:
+    if found is not None and found.moved > settled and not _is_among(found, ended):
         found = look_closer(closer, photo, found.corners, reach)
-    return found
+    return None if found is None or _is_among(found, ended) else found
+
+
+def _is_among(found: Look, ended: Sequence[Points]) -> bool:
+    return any(corner_error(found.corners, end) < _SAME for end in ended)
 
 
 def features(trail: Trail) -> NDArray[np.float64]:
@@ -224,15 +243,6 @@ def corner_error(found: Points, truth: Points) -> float:
     """Give the greatest distance of a corner from its truth, of the truth's diagonal; whatever corner is named first."""
     ways = [np.roll(turned, shift, axis=0) for turned in (found, found[::-1]) for shift in range(4)]
     return min(float(np.linalg.norm(way - truth, axis=1).max()) for way in ways) / diagonal(truth)
-
-
-def _reduced(pixels: ByteImage) -> ByteImage:
-    height, width = pixels.shape[:2]
-    scale = _LONGEST_PX / max(height, width)
-    if scale >= 1:
-        return pixels
-    size = (round(width * scale), round(height * scale))
-    return averaged(pixels, size)
 
 
 @cache

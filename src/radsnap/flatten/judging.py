@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radsnap.flatten.quad import SIDES, Points, Quad
-from radsnap.flatten.straightening import FOCAL_FRAC, Straight, straighten
-from radsnap.imaging import Photo, averaged, corners_of, homography
+from radsnap.flatten.straightening import FOCAL_FRAC, Straight, shrunk_around, straighten
+from radsnap.imaging import Photo, corners_of, homography, project
 from radsnap.imaging.radiograph import ByteImage
 
 FloatArray = NDArray[np.float32]
@@ -160,11 +160,13 @@ def tilt_deg(corners: Points, photo_size: tuple[int, int]) -> float:
 
 def blockiness(pixels: ByteImage) -> float:
     """Give how much steeper the steps are at every eighth pixel, where JPEG's blocks meet: 0 none, 1 twice as steep."""
-    grey = cv2.cvtColor(pixels[:1024, :1024], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = np.asarray(cv2.cvtColor(pixels[:1024, :1024], cv2.COLOR_RGB2GRAY), np.uint8)
+    if min(grey.shape) < 33:
+        return 0.0
     grades = []
-    for steps in (np.abs(np.diff(grey, axis=1)).mean(axis=0), np.abs(np.diff(grey, axis=0)).mean(axis=1)):
-        if len(steps) < 32:
-            return 0.0
+    for lines in (grey, np.ascontiguousarray(grey.T)):
+        apart = cv2.absdiff(lines[:, 1:], lines[:, :-1])
+        steps = np.asarray(cv2.reduce(apart, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F))[0]
         seams = steps[7::8]
         between = np.delete(steps, np.s_[7::8])
         grades.append(float(seams.mean() / max(float(between.mean()), 1e-3)) - 1)
@@ -177,13 +179,9 @@ def _raw(pixels: ByteImage, corners: Points) -> NDArray[np.uint8]:
     wide, tall = float((edges[0] + edges[2]) / 2), float((edges[1] + edges[3]) / 2)
     scale = min(1.0, _MEASURED_AT_PX / max(wide, tall))
     size = (max(round(wide * scale), 8), max(round(tall * scale), 8))
-    height, width = pixels.shape[:2]
-    if scale < 0.7:
-        small = (max(round(width * scale), 8), max(round(height * scale), 8))
-        pixels = averaged(pixels, small)
-        corners = (corners + 0.5) * (np.array(small) / (width, height)) - 0.5
-    matrix = homography(corners, corners_of(size))
-    flat = cv2.warpPerspective(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    smaller, shrink = shrunk_around(pixels, corners, scale)
+    matrix = homography(project(shrink, corners), corners_of(size))
+    flat = cv2.warpPerspective(smaller, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8)
 
 

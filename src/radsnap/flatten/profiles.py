@@ -1,4 +1,4 @@
-"""The line that a map's columns agree on, each a distribution of where it meets a side."""
+"""The lines that maps' columns agree on, each column a distribution of where it meets a side."""
 
 from __future__ import annotations
 
@@ -29,46 +29,52 @@ class Line:
     clear: float
 
 
-def line_of(ridge: FloatArray, low: float, high: float) -> Line | None:
-    """Fit the line that most profiles agree on.
+def lines_of(ridges: FloatArray, low: float, high: float) -> list[Line]:
+    """Fit to each of several maps (N, 64, columns) the line that most of its profiles agree on.
 
-    ridge: (64, 64), each column the probabilities of where one profile meets the side; low, high: the first
-    and last column that count. None where hardly a column is left.
+    A column holds the probabilities of where one profile meets the side; low, high: the first and the last column that count.
     """
-    columns = np.arange(max(int(np.ceil(low)), 0), min(int(np.floor(high)), ridge.shape[1] - 1) + 1)
-    if len(columns) < 6:
-        return None
+    columns = np.arange(max(int(np.ceil(low)), 0), min(int(np.floor(high)), ridges.shape[2] - 1) + 1)
     share = (columns - columns[0]) / (columns[-1] - columns[0])
-    scores = np.log(ridge[:, columns] + _FLOOR)
-    ends = np.arange(ridge.shape[0], dtype=np.float64)
+    counted = ridges[:, :, columns]
+    scores = np.log(counted + _FLOOR).reshape(len(ridges), -1)
+    ends = np.arange(ridges.shape[1], dtype=np.float64)
     # half of the profiles tell where to look
-    rough = 2 * (_lines(ridge.shape[0], len(columns)) @ scores.ravel()).reshape(len(ends), len(ends))
-    start, end = np.unravel_index(int(rough.argmax()), rough.shape)
-    odds = np.exp((rough - rough.max()) * _TRUST)
-    odds /= odds.sum()
-    away = np.hypot(ends[:, None] - ends[start], ends[None, :] - ends[end])
-    spread = float(np.sqrt((odds * away**2).sum() / 2))
-    rows, clear = _settled(ridge[:, columns], ends[start] + share * (ends[end] - ends[start]), share)
-    return Line(np.array([columns[0], rows[0], columns[-1], rows[-1]]), spread, clear)
+    rough = np.ascontiguousarray((_lines(len(ends), len(columns)) @ scores.T).T) * np.float32(2)
+    start, end = np.divmod(rough.argmax(axis=1), len(ends))
+    odds = np.exp((rough - rough.max(axis=1, keepdims=True)) * np.float32(_TRUST)).reshape(
+        len(ridges), len(ends), len(ends)
+    )
+    # by its two ends a line lies so far, squared, from the best one
+    away = ((ends - ends[start, None]) ** 2)[:, :, None] + ((ends - ends[end, None]) ** 2)[:, None, :]
+    spreads = np.sqrt((odds * away).sum(axis=(1, 2)) / odds.sum(axis=(1, 2)) / 2)
+    rows, clears = _settled(counted, start[:, None] + share * (end - start)[:, None], share)
+    return [
+        Line(np.array([columns[0], row[0], columns[-1], row[-1]]), float(spread), float(clear))
+        for row, spread, clear in zip(rows, spreads, clears, strict=True)
+    ]
 
 
 def _settled(
-    ridge: FloatArray, rows: NDArray[np.float64], share: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], float]:
-    """Move a line into the middle of the ridge around it: weighted least squares of each profile's own mean."""
-    weight = np.zeros(len(rows))
+    ridges: FloatArray, rows: NDArray[np.float64], share: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Move lines (N, columns) into the middle of the ridges around them: weighted least squares of each profile's own mean."""
+    last, columns = ridges.shape[1] - 1, np.arange(ridges.shape[2])
+    maps, around = np.arange(len(ridges))[:, None, None], np.arange(-_NEAR, _NEAR + 1)[:, None]
+    weight = np.zeros(rows.shape)
     for _ in range(4):
-        cells = np.rint(rows).astype(int)[None, :] + np.arange(-_NEAR, _NEAR + 1)[:, None]
-        within = (cells >= 0) & (cells < ridge.shape[0])
-        near = np.where(within, ridge[cells.clip(0, ridge.shape[0] - 1), np.arange(len(rows))], 0)
-        weight = near.sum(axis=0)
-        means = (near * cells).sum(axis=0) / np.maximum(weight, 1e-9)
+        cells = np.rint(rows).astype(np.intp)[:, None, :] + around
+        kept = cells.clip(0, last)
+        near = np.where(kept == cells, ridges[maps, kept, columns], 0)
+        weight = near.sum(axis=1)
+        means = (near * cells).sum(axis=1) / np.maximum(weight, 1e-9)
         fade = weight * np.exp(-0.5 * ((means - rows) / _NEAR) ** 2) + 1e-6
-        total = fade.sum()
-        middle, height = (fade @ share) / total, (fade @ means) / total
-        away = share - middle
-        rows = height + (fade @ (away * means)) / (fade @ away**2) * away
-    return rows, float(weight.mean())
+        total = fade.sum(axis=1)
+        middle, height = (fade @ share) / total, (fade * means).sum(axis=1) / total
+        away = share - middle[:, None]
+        slope = (fade * away * means).sum(axis=1) / (fade * away**2).sum(axis=1)
+        rows = height[:, None] + slope[:, None] * away
+    return rows, weight.mean(axis=1)
 
 
 @lru_cache(maxsize=16)

@@ -82,7 +82,8 @@ def cut_out(
 
     Gives the homography from the pixels to the picture's too. What lies outside repeats the edge.
     """
-    smaller, shrink = _shrunk(pixels, corners, size)
+    edges = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
+    smaller, shrink = shrunk_around(pixels, corners, max(size) / float(edges.max()))
     onto = homography(project(shrink, corners), corners_of(size))
     return _warped(smaller, onto, size), compose(shrink, onto)
 
@@ -136,17 +137,28 @@ def toned(grey: ByteImage, glare: Mask) -> FloatArray:
     return np.asarray(cv2.LUT(grey, table.astype(np.float32)), np.float32)
 
 
-def _shrunk(
-    pixels: ByteImage, corners: Points, size: tuple[int, int]
-) -> tuple[ByteImage, NDArray[np.float64]]:
-    """Average a photo down where the straightened picture is much smaller than what it shows."""
-    edges = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
-    scale = max(size) / float(edges.max())
+def shrunk_around(pixels: ByteImage, corners: Points, scale: float) -> tuple[ByteImage, NDArray[np.float64]]:
+    """Average what lies around a quadrilateral of a photo (H, W, 3) down by `scale`, where that is much smaller.
+
+    Gives the map from the photo's pixels to the result's too.
+    """
     if scale > 0.7:
         return pixels, np.eye(3)
     height, width = pixels.shape[:2]
-    small = (max(round(width * scale), 8), max(round(height * scale), 8))
-    return averaged(pixels, small), resizing((width, height), small)
+    seam = 4 / scale
+    left, right = _span(corners[:, 0].min() - seam, corners[:, 0].max() + seam, width)
+    top, bottom = _span(corners[:, 1].min() - seam, corners[:, 1].max() + seam, height)
+    size = (right - left, bottom - top)
+    small = (max(round(size[0] * scale), 1), max(round(size[1] * scale), 1))
+    moved = np.array([(1, 0, -left), (0, 1, -top), (0, 0, 1)], np.float64)
+    return averaged(pixels[top:bottom, left:right], small), compose(moved, resizing(size, small))
+
+
+def _span(first: float, last: float, end: int) -> tuple[int, int]:
+    """Give the pixels of 0 to `end` from first to last, a few more where that makes them a multiple of 8, which is quick to halve."""
+    stop = min(max(int(-(-last // 8)) * 8, 1), end)
+    start = stop + int((max(first, 0) - stop) // 8) * 8
+    return min(max(start, 0), stop - 1), stop
 
 
 def _warped(pixels: ByteImage, matrix: NDArray[np.float64], size: tuple[int, int]) -> ByteImage:

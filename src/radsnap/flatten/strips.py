@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radsnap.flatten.lines import completed
-from radsnap.flatten.profiles import line_of
+from radsnap.flatten.profiles import lines_of
 from radsnap.flatten.quad import Points, area, diagonal, meet
 from radsnap.imaging import averaged, corners_of, project, resizing
 from radsnap.imaging.radiograph import ByteImage
@@ -56,21 +56,16 @@ def look_closer(network: Network, photo: ByteImage, corners: Points, reach: floa
     made = network.run(to_input(laid(photo, placed), network.card.input)[None])
     in_view = 1 / (1 + np.exp(-made["logits"][0].astype(np.float64)))
     size = diagonal(corners)
-    lines, seen = np.full((4, 3), np.nan), np.zeros(4, bool)
-    spreads, clears = [], []
-    first, last = _own_cells()
-    for side in np.flatnonzero(in_view > 0.5):
-        found = line_of(made["heat_maps"][0, side], first, last)
-        if found is None:
-            continue
-        ends = project(np.linalg.inv(placed[side]), _in_px(found.ends))
-        along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
-        normal = np.array([along[1], -along[0]])
-        lines[side], seen[side] = (*normal, float(normal @ ends[0])), True
-        spreads.append(found.spread_cells * 2 * reach / CELLS)
-        clears.append(found.clear)
+    lines, seen = np.full((4, 3), np.nan), in_view > 0.5
     if not seen.any():
         return None
+    sides = np.flatnonzero(seen)
+    found = lines_of(made["heat_maps"][0, sides], *_own_cells())
+    for side, line in zip(sides, found, strict=True):
+        ends = project(np.linalg.inv(placed[side]), _in_px(line.ends))
+        along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
+        normal = np.array([along[1], -along[0]])
+        lines[side] = (*normal, float(normal @ ends[0]))
     height, width = photo.shape[:2]
     away = meet(completed(lines, seen, corners_of((width, height))))
     if away is None or not np.isfinite(away).all() or area(away) < 0.2 * abs(area(corners)):
@@ -79,8 +74,8 @@ def look_closer(network: Network, photo: ByteImage, corners: Points, reach: floa
     return Look(
         away,
         (one, two, three, four),
-        max(spreads),
-        min(clears),
+        max(line.spread_cells for line in found) * 2 * reach / CELLS,
+        min(line.clear for line in found),
         float(np.minimum(in_view, 1 - in_view).max()),
         float(np.linalg.norm(away - corners, axis=1).max()) / size,
     )
