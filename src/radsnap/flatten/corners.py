@@ -106,7 +106,7 @@ def survey(photo: Photo, model: str | Path = "corners", closer: str | Path = "bo
 def look(network: Network, pixels: ByteImage) -> Sight:
     """Show a photo (H, W, 3) to the network."""
     card = network.card
-    small = halved(pixels, (card.input.size_px, card.input.size_px))
+    small = halved(pixels, (2 * card.input.size_px, 2 * card.input.size_px))
     made = network.run(to_input(small, card.input)[None])
     views, sides, domain = (
         head_scores(card, made["logits"][0], card.head(name)) for name in ("view", "sides", "domain")
