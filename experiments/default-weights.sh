@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the default weights again: experiments/default-weights.sh DATA
 # DATA is a folder of the collection `gathered` (its manifest.csv lists the images, their sources and licences).
-# About six hours on two cores, and five hours of the processor for the networks that find and turn
+# About seven hours on two cores, and five hours of the processor for the networks that find and turn
 # an x-ray, beside drawing their photos. Interrupted, it goes on where it was; those two start anew with the photos drawn.
 set -euo pipefail
 data=$1 runs=${2:-runs}
