@@ -42,9 +42,13 @@ def test_an_xray_on_a_desk_is_found_within_a_hundredth() -> None:
     assert corner_error(quad.corners_px, truth) < 0.01
 
 
-def test_the_corners_are_in_pixels_of_the_photo_whatever_its_size() -> None:
+@pytest.mark.parametrize("left_out", [0, 1])  # odd sides are not halved
+def test_the_corners_are_in_pixels_of_the_photo_whatever_its_size(left_out: int) -> None:
     small = on_a_desk(GREY)
-    large = Photo(np.repeat(np.repeat(small.pixels, 3, axis=0), 3, axis=1))
+    pixels = np.repeat(np.repeat(small.pixels, 3, axis=0), 3, axis=1)
+    height, width = pixels.shape[:2]
+    assert width > 2600
+    large = Photo(np.ascontiguousarray(pixels[: height - left_out, : width - left_out]))
     one, two = find(small), find(large)
     assert one is not None
     assert two is not None
@@ -162,7 +166,8 @@ def test_starts_that_come_to_the_same_borders_are_walked_once(monkeypatch: pytes
     monkeypatch.setattr(corners, "look_closer", counted)
     (end,) = corners.trails(photo.pixels, sight, closer)
     assert corner_error(end.last.corners, truth) < 0.01
-    assert looked.count(COARSE) >= 3  # from every start
+    # from every start; twice only from the first: one look tells that the others come to the same
+    assert 3 <= looked.count(COARSE) <= 4
     assert looked.count(FINE) <= 2
     monkeypatch.setattr(corners, "_SAME", 0.0)
     ends = list(corners.trails(photo.pixels, sight, closer))
