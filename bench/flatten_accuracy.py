@@ -84,9 +84,9 @@ def photographed(options: argparse.Namespace, level: int) -> list[dict[str, obje
         if options.fit:
             rows.append({"ends": ends_of(photo, truth, network, closer)})
             continue
-        start = time.perf_counter()
-        sight = finder.look(network, photo)
-        quad = finder.placed(photo, sight, closer)
+        shown, start = Photo(photo), time.perf_counter()
+        sight = finder.look(network, shown)
+        quad = finder.placed(shown, sight, closer)
         spent = time.perf_counter() - start
         seen, _ = targets(in_order(project(resizing((width, height), (256, 256)), truth)))
         row: dict[str, object] = {
@@ -101,7 +101,7 @@ def photographed(options: argparse.Namespace, level: int) -> list[dict[str, obje
             np.nan if quad is None or quad.cropped_already else side_error(quad.corners_px, truth, seen)
         )
         row["scanner"] = scanner_error(photo, truth, seen)
-        trail = finder.followed(photo, sight, closer)
+        trail = finder.followed(shown, sight, closer)
         row["steps"] = steps(photo, trail, truth, seen)
         rows.append(row)
         if options.pictures and (not np.isfinite(row["error"]) or float(row["error"]) > WRONG):  # type: ignore[arg-type]
@@ -113,13 +113,14 @@ def ends_of(photo: np.ndarray, truth: np.ndarray, network: Network, closer: Netw
     """Give what confidence is judged by, and the error, of the ends of every start: the surest is to be the best."""
     height, width = photo.shape[:2]
     seen, _ = targets(in_order(project(resizing((width, height), (256, 256)), truth)))
-    sight = finder.look(network, photo)
+    shown = Photo(photo)
+    sight = finder.look(network, shown)
     nothing, framed, filling = sight.views
     if filling > max(nothing, framed) or nothing > 0.5:  # then nothing is followed
         return []
     return [
         (finder.features(trail), side_error(trail.last.corners, truth, seen))
-        for trail in finder.trails(photo, sight, closer)
+        for trail in finder.trails(shown, sight, closer)
     ]
 
 

@@ -103,7 +103,7 @@ def shots(xray: np.ndarray, level: int, seed: int, image_id: str) -> Iterator[tu
 def straightened(photo: Photo, quad: Quad) -> np.ndarray:
     """Straighten as `straighten` does, and leave the moiré in."""
     size = size_of(quad.corners_px, (photo.pixels.shape[1], photo.pixels.shape[0]), 768)
-    flat, _ = cut_out(photo.pixels, quad.corners_px, size)
+    flat, _ = cut_out(photo, quad.corners_px, size)
     return toned(np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8), glare_of(flat))
 
 
@@ -111,7 +111,7 @@ def added(photo: Photo, plain: Photo, quad: Quad) -> float:
     """Give the deviation of what moiré adds to the cut-out, exposure set aside, over that of the cut-out without."""
     size = size_of(quad.corners_px, (photo.pixels.shape[1], photo.pixels.shape[0]), moire.MEASURED_AT_PX)
     wavy, even = (
-        cv2.cvtColor(cut_out(p.pixels, quad.corners_px, size)[0], cv2.COLOR_RGB2GRAY).astype(np.float32)
+        cv2.cvtColor(cut_out(p, quad.corners_px, size)[0], cv2.COLOR_RGB2GRAY).astype(np.float32)
         for p in (photo, plain)
     )
     return float((wavy * (even.mean() / max(float(wavy.mean()), 1e-3)) - even).std() / even.std())

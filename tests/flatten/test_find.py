@@ -144,7 +144,7 @@ def test_starts_are_tried_until_an_end_is_sure_and_the_surest_is_taken(
 
     monkeypatch.setattr(corners, "trails", trails)
     monkeypatch.setattr(corners, "confidence", lambda trail: sure[trail])
-    nothing = np.zeros((8, 8, 3), np.uint8)
+    nothing = Photo(np.zeros((8, 8, 3), np.uint8))
     assert corners.followed(nothing, None, None) == taken  # type: ignore[arg-type, comparison-overlap]
     assert len(seen) == walked
     monkeypatch.setattr(corners, "trails", lambda *_: iter(()))
@@ -154,7 +154,7 @@ def test_starts_are_tried_until_an_end_is_sure_and_the_surest_is_taken(
 def test_starts_that_come_to_the_same_borders_are_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = on_a_desk(GREY)
     network, closer = load("corners"), load("borders")
-    sight = corners.look(network, photo.pixels)
+    sight = corners.look(network, photo)
     truth = corners_of((GREY.shape[1], GREY.shape[0])) + np.array([250, 120])
     looked: list[float] = []
     look_closer = corners.look_closer
@@ -164,13 +164,13 @@ def test_starts_that_come_to_the_same_borders_are_walked_once(monkeypatch: pytes
         return look_closer(network, photo, corners, reach)
 
     monkeypatch.setattr(corners, "look_closer", counted)
-    (end,) = corners.trails(photo.pixels, sight, closer)
+    (end,) = corners.trails(photo, sight, closer)
     assert corner_error(end.last.corners, truth) < 0.01
     # from every start; twice only from the first: one look tells that the others come to the same
     assert 3 <= looked.count(COARSE) <= 4
     assert looked.count(FINE) <= 2
     monkeypatch.setattr(corners, "_SAME", 0.0)
-    ends = list(corners.trails(photo.pixels, sight, closer))
+    ends = list(corners.trails(photo, sight, closer))
     assert len(ends) == 3
     assert all(corner_error(one.last.corners, truth) < 0.01 for one in ends)
 
@@ -207,7 +207,8 @@ def test_what_lies_around_the_borders_is_judged(desk: int, dark: float) -> None:
     around = np.ones(pixels.shape[:2], bool)
     around[120 : 120 + GREY.shape[0], 250 : 250 + GREY.shape[1]] = False
     pixels[around] = desk
-    trail = next(corners.trails(pixels, corners.look(load("corners"), pixels), load("borders")))
+    photo = Photo(pixels)
+    trail = next(corners.trails(photo, corners.look(load("corners"), photo), load("borders")))
     assert trail.rims[:2] == pytest.approx([dark, dark], abs=0.1)
     surroundings = corners.features(trail)[-len(trail.rims) :]
     assert (surroundings == trail.rims).all()

@@ -53,6 +53,16 @@ def test_a_spoilt_photo_misses_its_bar(name: str, spoil: object) -> None:
     assert name in missed(photo(spoilt), Quad(corners_of(size), 1.0))
 
 
+@pytest.mark.parametrize("steepness", [0.0, 0.3, 1.0])
+def test_contrast_lies_between_the_fifth_and_the_last_twentieth(steepness: float) -> None:
+    grey = np.rint(90 + steepness * (XRAY.astype(float) - 90)).astype(np.uint8)
+    given = photo(grey)
+    found = measured(given, QUAD, straighten(given, QUAD, 512, turn=False))
+    low, high = np.percentile(grey, [5, 95])
+    assert found["flat"] == pytest.approx((high - low) / 255, abs=0.6 / 255)
+    assert found["dark"] == pytest.approx(grey.mean() / 255, abs=1e-3)
+
+
 def test_glare_is_counted_in_the_lungs_where_they_are_known() -> None:
     burnt = XRAY.copy()
     burnt[150:300, 100:220] = 255

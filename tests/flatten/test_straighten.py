@@ -66,13 +66,16 @@ def test_the_homography_takes_corners_to_corners() -> None:
 
 @pytest.mark.parametrize("width", [3200, 3197])
 @pytest.mark.parametrize("shift", [(0, 0), (900, 500), (1300, 1000), (-700, -900)])
-def test_what_is_cut_out_of_a_large_photo_lies_where_it_lay(width: int, shift: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(280, 210), (340, 255), (620, 465), (1000, 750)])
+def test_what_is_cut_out_of_a_large_photo_lies_where_it_lay(
+    size: tuple[int, int], width: int, shift: tuple[int, int]
+) -> None:
     down, across = np.mgrid[0:2400, 0:width]
     pixels = np.stack([across * 255 / width, down * 255 / 2400, (across + down) * 255 / 5600], axis=2)
     corners = np.array([(300, 200), (1700, 260), (1640, 1290), (330, 1240)], float) + shift
-    made, matrix = cut_out(pixels.astype(np.uint8), corners, (280, 210))
-    assert np.abs(project(matrix, corners) - corners_of((280, 210))).max() < 1e-6
-    place = np.stack(np.meshgrid(np.arange(280), np.arange(210)), axis=2).reshape(-1, 2).astype(float)
+    made, matrix = cut_out(Photo(pixels.astype(np.uint8)), corners, size)
+    assert np.abs(project(matrix, corners) - corners_of(size)).max() < 1e-6
+    place = np.stack(np.meshgrid(np.arange(size[0]), np.arange(size[1])), axis=2).reshape(-1, 2).astype(float)
     there = project(np.linalg.inv(matrix), place).clip((0, 0), (width - 1, 2399))
     wanted = np.stack(
         [there[:, 0] * 255 / width, there[:, 1] * 255 / 2400, there.sum(axis=1) * 255 / 5600], 1

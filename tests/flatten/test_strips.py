@@ -23,7 +23,7 @@ from radsnap.flatten.strips import (
     look_closer,
     placements,
 )
-from radsnap.imaging import corners_of, project
+from radsnap.imaging import Photo, corners_of, project
 from radsnap.models.card import Card
 from radsnap.models.runtime import load
 
@@ -65,10 +65,10 @@ def test_a_large_photo_is_averaged_down_before_strips_are_cut() -> None:
     y, x = np.mgrid[0:1800, 0:1800]
     fine = np.repeat(np.where((x + y) % 2, 250, 0).astype(np.uint8)[..., None], 3, axis=2)  # would alias
     corners = corners_of((1800, 1800)) * 0.8 + 180
-    small, there = comfortable(fine, corners)
+    small, there = comfortable(Photo(fine), corners)
     assert diagonal(there) == pytest.approx(450, rel=0.01)
     assert laid(small, placements(there, FINE)).reshape(4, WIDE_PX, LONG_PX, 3)[:, 10:-10].std() < 6
-    same, kept = comfortable(photo(), TRUE)
+    same, kept = comfortable(Photo(photo()), TRUE)
     assert same.shape == (480, 500, 3)
     assert kept is TRUE
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from radsnap.imaging import averaged, halved
+from radsnap.imaging import Photo, averaged, halved
 from radsnap.phantom import scene
 
 
@@ -37,3 +37,12 @@ def test_a_picture_is_halved_while_it_keeps_the_least_size_and_is_even(
     made = halved(picture, least)
     assert made.shape == (left[1], left[0], 3)
     assert made.mean() == pytest.approx(picture.mean(), abs=0.5)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1200, 900), (1201, 900)])
+def test_a_photo_keeps_its_halves(width: int, height: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    photo = Photo(pixels)
+    for least in ((width, height), (600, 450), (300, 225), (301, 225), (600, 450)):
+        np.testing.assert_array_equal(photo.halved(least), halved(pixels, least))
+    assert photo.halved((300, 225)) is photo.halved((300, 225))

@@ -16,7 +16,7 @@ from radsnap.flatten.lines import Coarse, box_of, overlap, quad_of
 from radsnap.flatten.quad import POSSIBLE, SURE, Points, Quad, diagonal
 from radsnap.flatten.rims import rims
 from radsnap.flatten.strips import COARSE, FINE, Look, comfortable, look_closer
-from radsnap.imaging import Photo, averaged, corners_of, halved, project, resizing
+from radsnap.imaging import Photo, averaged, corners_of, project, resizing
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.models.preprocess import to_input
 from radsnap.models.runtime import Network, load
@@ -91,22 +91,22 @@ def survey(photo: Photo, model: str | Path = "corners", closer: str | Path = "bo
     network, second = _kept(str(model)), _kept_closer(str(closer))
     longer = max(height, width)
     enough = (width * _ENOUGH_PX // longer, height * _ENOUGH_PX // longer)
-    pixels = halved(photo.pixels, enough)
-    if pixels.shape[1] >= 2 * enough[0]:  # odd sides are not halved
-        pixels = averaged(pixels, enough)
-    sight = look(network, pixels)
-    quad = placed(pixels, sight, second)
+    small = Photo(photo.halved(enough))
+    if small.pixels.shape[1] >= 2 * enough[0]:  # odd sides are not halved
+        small = Photo(averaged(small.pixels, enough))
+    sight = look(network, small)
+    quad = placed(small, sight, second)
     if quad is None:
         return Survey(None, sight.domain)
-    size = (pixels.shape[1], pixels.shape[0])
+    size = (small.pixels.shape[1], small.pixels.shape[0])
     corners = project(resizing(size, (width, height)), quad.corners_px)
     return Survey(replace(quad, corners_px=corners), sight.domain)
 
 
-def look(network: Network, pixels: ByteImage) -> Sight:
-    """Show a photo (H, W, 3) to the network."""
+def look(network: Network, photo: Photo) -> Sight:
+    """Show a photo to the network."""
     card = network.card
-    small = halved(pixels, (2 * card.input.size_px, 2 * card.input.size_px))
+    small = photo.halved((2 * card.input.size_px, 2 * card.input.size_px))
     made = network.run(to_input(small, card.input)[None])
     views, sides, domain = (
         head_scores(card, made["logits"][0], card.head(name)) for name in ("view", "sides", "domain")
@@ -114,15 +114,15 @@ def look(network: Network, pixels: ByteImage) -> Sight:
     return Sight(np.array(list(views.values())), np.array(list(sides.values())), domain, made["heat_maps"][0])
 
 
-def placed(pixels: ByteImage, sight: Sight, closer: Network) -> Quad | None:
-    """Turn what the first network saw into a quad of a photo (H, W, 3), with closer looks by the second."""
-    height, width = pixels.shape[:2]
+def placed(photo: Photo, sight: Sight, closer: Network) -> Quad | None:
+    """Turn what the first network saw into a quad of a photo, with closer looks by the second."""
+    height, width = photo.pixels.shape[:2]
     nothing, framed, filling = (float(v) for v in sight.views)
     if filling > max(nothing, framed):
         return Quad(corners_of((width, height)), filling, cropped_already=True)
     if nothing > 0.5:
         return None
-    trail = followed(pixels, sight, closer)
+    trail = followed(photo, sight, closer)
     if trail is None:
         return None
     sure = confidence(trail)
@@ -131,13 +131,13 @@ def placed(pixels: ByteImage, sight: Sight, closer: Network) -> Quad | None:
     return Quad(trail.last.corners, sure, False, trail.last.seen, trail.coarse.beside > 0.25)
 
 
-def followed(pixels: ByteImage, sight: Sight, closer: Network) -> Trail | None:
+def followed(photo: Photo, sight: Sight, closer: Network) -> Trail | None:
     """Follow an x-ray from the first look to its borders, from further starts while the end is not sure; gives the surest.
 
     None where it is lost on the way.
     """
     best, surest = None, -1.0
-    for trail in trails(pixels, sight, closer):
+    for trail in trails(photo, sight, closer):
         sure = confidence(trail)
         if sure > surest:
             best, surest = trail, sure
@@ -146,14 +146,14 @@ def followed(pixels: ByteImage, sight: Sight, closer: Network) -> Trail | None:
     return best
 
 
-def trails(pixels: ByteImage, sight: Sight, closer: Network) -> Iterator[Trail]:
+def trails(photo: Photo, sight: Sight, closer: Network) -> Iterator[Trail]:
     """Follow an x-ray to its borders from one start after the other: the first look's sides, the box around its mask, and those
     sides drawn in. A start from which the wide look ends where an earlier one did is left."""
     coarse = quad_of(sight.maps, sight.sides > 0.5)
     if coarse is None:
         return
-    size, cells = (pixels.shape[1], pixels.shape[0]), (sight.maps.shape[2], sight.maps.shape[1])
-    small, _ = comfortable(pixels, project(resizing(cells, size), coarse.corners))
+    size, cells = (photo.pixels.shape[1], photo.pixels.shape[0]), (sight.maps.shape[2], sight.maps.shape[1])
+    small, _ = comfortable(photo, project(resizing(cells, size), coarse.corners))
     small_size = (small.shape[1], small.shape[0])
     onto, back = resizing(cells, small_size), resizing(small_size, size)
     middle = coarse.corners.mean(axis=0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from radsnap.flatten.quad import SIDES, Points, Quad
 from radsnap.flatten.straightening import FOCAL_FRAC, Straight, shrunk_around, straighten
 from radsnap.imaging import Photo, corners_of, homography, project
-from radsnap.imaging.radiograph import ByteImage
+from radsnap.imaging.radiograph import ByteImage, grey_bytes
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -95,9 +95,9 @@ def quality(photo: Photo, quad: Quad, lungs: Mask | None = None, straight: Strai
 def measured(photo: Photo, quad: Quad, straight: Straight, lungs: Mask | None = None) -> dict[str, float]:
     """Give the numbers of a photo, by the names of BARS."""
     height, width = photo.pixels.shape[:2]
-    grey = _raw(photo.pixels, quad.corners_px)
+    grey = _raw(photo, quad.corners_px)
     unit = grey.astype(np.float32) / np.float32(255)
-    low, high = (float(v) for v in np.percentile(unit, [5, 95]))
+    low, high = _levels(grey, 0.05, 0.95)
     size_px = photo.provenance.size_px or (width, height)
     shorter = _shorter_side(quad.corners_px) * max(size_px) / max(width, height)
     return {
@@ -163,26 +163,32 @@ def blockiness(pixels: ByteImage) -> float:
     grey = np.asarray(cv2.cvtColor(pixels[:1024, :1024], cv2.COLOR_RGB2GRAY), np.uint8)
     if min(grey.shape) < 33:
         return 0.0
+    across, down = cv2.absdiff(grey[:, 1:], grey[:, :-1]), cv2.absdiff(grey[1:], grey[:-1])
     grades = []
-    for lines in (grey, np.ascontiguousarray(grey.T)):
-        apart = cv2.absdiff(lines[:, 1:], lines[:, :-1])
-        steps = np.asarray(cv2.reduce(apart, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F))[0]
+    for axis, apart in enumerate((across, down)):
+        steps = np.asarray(cv2.reduce(apart, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F)).ravel()
         seams = steps[7::8]
         between = np.delete(steps, np.s_[7::8])
         grades.append(float(seams.mean() / max(float(between.mean()), 1e-3)) - 1)
     return max(0.0, float(np.mean(grades)))
 
 
-def _raw(pixels: ByteImage, corners: Points) -> NDArray[np.uint8]:
+def _levels(grey: ByteImage, *shares: float) -> list[float]:
+    """Give the grey levels, in [0, 1], that these shares of the pixels (H, W) do not exceed."""
+    counted = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel().cumsum()
+    return [float(level) / 255 for level in np.searchsorted(counted, np.array(shares) * grey.size)]
+
+
+def _raw(photo: Photo, corners: Points) -> NDArray[np.uint8]:
     """Cut the x-ray out as the photo shows it, grey, at most 512 px long."""
     edges = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
     wide, tall = float((edges[0] + edges[2]) / 2), float((edges[1] + edges[3]) / 2)
     scale = min(1.0, _MEASURED_AT_PX / max(wide, tall))
     size = (max(round(wide * scale), 8), max(round(tall * scale), 8))
-    smaller, shrink = shrunk_around(pixels, corners, scale)
+    smaller, shrink = shrunk_around(photo, corners, scale, grey_bytes)
     matrix = homography(project(shrink, corners), corners_of(size))
     flat = cv2.warpPerspective(smaller, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8)
+    return np.asarray(flat, np.uint8)
 
 
 def _shorter_side(corners: Points) -> float:

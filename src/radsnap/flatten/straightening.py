@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -54,7 +56,7 @@ def straighten(photo: Photo, quad: Quad, longest_px: int = LONGEST_PX, turn: boo
     corners = quad.corners_px
     height, width = photo.pixels.shape[:2]
     size = size_of(corners, (width, height), longest_px)
-    flat, matrix = cut_out(photo.pixels, corners, size)
+    flat, matrix = cut_out(photo, corners, size)
     grey = np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8)
     lies = orientation(grey.astype(np.float32) / np.float32(255)) if turn else None
     turned = lies is not None and lies.sure and not lies.upright
@@ -75,15 +77,13 @@ def straighten(photo: Photo, quad: Quad, longest_px: int = LONGEST_PX, turn: boo
     return Straight(radiograph, matrix, glare, lies, turned, strength)
 
 
-def cut_out(
-    pixels: ByteImage, corners: Points, size: tuple[int, int]
-) -> tuple[ByteImage, NDArray[np.float64]]:
-    """Cut a quadrilateral out of uint8 (H, W, 3) as a picture of (width, height), its first corner at the upper left.
+def cut_out(photo: Photo, corners: Points, size: tuple[int, int]) -> tuple[ByteImage, NDArray[np.float64]]:
+    """Cut a quadrilateral out of a photo as a picture of (width, height), its first corner at the upper left.
 
-    Gives the homography from the pixels to the picture's too. What lies outside repeats the edge.
+    Gives the homography from the photo's pixels to the picture's too. What lies outside repeats the edge.
     """
     edges = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
-    smaller, shrink = shrunk_around(pixels, corners, max(size) / float(edges.max()))
+    smaller, shrink = shrunk_around(photo, corners, max(size) / float(edges.max()))
     onto = homography(project(shrink, corners), corners_of(size))
     return _warped(smaller, onto, size), compose(shrink, onto)
 
@@ -137,21 +137,32 @@ def toned(grey: ByteImage, glare: Mask) -> FloatArray:
     return np.asarray(cv2.LUT(grey, table.astype(np.float32)), np.float32)
 
 
-def shrunk_around(pixels: ByteImage, corners: Points, scale: float) -> tuple[ByteImage, NDArray[np.float64]]:
-    """Average what lies around a quadrilateral of a photo (H, W, 3) down by `scale`, where that is much smaller.
+def shrunk_around(
+    photo: Photo,
+    corners: Points,
+    scale: float,
+    shown: Callable[[ByteImage], ByteImage] = lambda pixels: pixels,
+) -> tuple[ByteImage, NDArray[np.float64]]:
+    """Average what lies around a quadrilateral of a photo down by `scale`, where that is much smaller.
 
-    Gives the map from the photo's pixels to the result's too.
+    shown: what is made of its pixels before. Gives the map from the photo's pixels to the result's too.
     """
     if scale > 0.7:
-        return pixels, np.eye(3)
-    height, width = pixels.shape[:2]
-    seam = 4 / scale
-    left, right = _span(corners[:, 0].min() - seam, corners[:, 0].max() + seam, width)
-    top, bottom = _span(corners[:, 1].min() - seam, corners[:, 1].max() + seam, height)
+        return shown(photo.pixels), np.eye(3)
+    height, width = photo.pixels.shape[:2]
+    pixels = photo.halved((math.ceil(width * scale), math.ceil(height * scale)))
+    rows, columns = pixels.shape[:2]
+    halving = resizing((width, height), (columns, rows))
+    scale *= width / columns
+    corners, seam = project(halving, corners), 4 / scale
+    left, right = _span(corners[:, 0].min() - seam, corners[:, 0].max() + seam, columns)
+    top, bottom = _span(corners[:, 1].min() - seam, corners[:, 1].max() + seam, rows)
     size = (right - left, bottom - top)
     small = (max(round(size[0] * scale), 1), max(round(size[1] * scale), 1))
     moved = np.array([(1, 0, -left), (0, 1, -top), (0, 0, 1)], np.float64)
-    return averaged(pixels[top:bottom, left:right], small), compose(moved, resizing(size, small))
+    return averaged(shown(pixels[top:bottom, left:right]), small), compose(
+        halving, moved, resizing(size, small)
+    )
 
 
 def _span(first: float, last: float, end: int) -> tuple[int, int]:

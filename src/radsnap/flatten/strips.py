@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from radsnap.flatten.lines import completed
 from radsnap.flatten.profiles import lines_of
 from radsnap.flatten.quad import Points, area, diagonal, meet
-from radsnap.imaging import averaged, corners_of, project, resizing
+from radsnap.imaging import Photo, averaged, corners_of, project, resizing
 from radsnap.imaging.radiograph import ByteImage
 from radsnap.models.preprocess import to_input
 from radsnap.models.runtime import Network
@@ -81,14 +81,14 @@ def look_closer(network: Network, photo: ByteImage, corners: Points, reach: floa
     )
 
 
-def comfortable(photo: ByteImage, corners: Points) -> tuple[ByteImage, Points]:
-    """Bring a photo (H, W, 3) to where a quadrilateral's diagonal has at most 450 px, its corners with it."""
+def comfortable(photo: Photo, corners: Points) -> tuple[ByteImage, Points]:
+    """Bring a photo to where a quadrilateral's diagonal has at most 450 px, its corners with it: pixels (H, W, 3) and corners."""
     scale = _DIAGONAL_PX / diagonal(corners)
     if scale > 0.9:
-        return photo, corners
-    height, width = photo.shape[:2]
+        return photo.pixels, corners
+    height, width = photo.pixels.shape[:2]
     size = (max(round(width * scale), 8), max(round(height * scale), 8))
-    return averaged(photo, size), project(resizing((width, height), size), corners)
+    return averaged(photo.halved(size), size), project(resizing((width, height), size), corners)
 
 
 def placements(corners: Points, reach: float) -> NDArray[np.float64]:

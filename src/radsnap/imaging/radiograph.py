@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from radsnap.errors import ImageError
+from radsnap.imaging.averaging import half, keeps
 
 FloatImage = NDArray[np.float32]
 ByteImage = NDArray[np.uint8]
@@ -65,6 +67,17 @@ class Photo:
             )
         if self.pixels.size == 0:
             raise ImageError("a Photo needs at least one pixel")
+
+    def halved(self, least: tuple[int, int]) -> ByteImage:
+        """Give the pixels halved while they keep `least` (width, height) and their sides are even.
+
+        The halves are kept, for a large photo is looked at more than once.
+        """
+        return self._half.halved(least) if keeps(self.pixels, least) else self.pixels
+
+    @cached_property
+    def _half(self) -> Photo:
+        return Photo(half(self.pixels))
 
 
 def to_photo(radiograph: Radiograph) -> Photo:

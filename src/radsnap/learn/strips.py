@@ -33,7 +33,7 @@ from radsnap.flatten.strips import (
     placements,
 )
 from radsnap.imaging.homography import corners_of, project
-from radsnap.imaging.radiograph import ByteImage
+from radsnap.imaging.radiograph import ByteImage, Photo
 from radsnap.learn.corner_bank import Bank
 from radsnap.learn.corner_scenes import VIEWS
 from radsnap.learn.corners import (
@@ -116,12 +116,12 @@ def strip_example(
     photo: ByteImage, corners: NDArray[np.float64], rng: Generator, reach: float, light: bool = True
 ) -> StripExample:
     """Make an input and its targets: a quadrilateral about as wrong as the look before leaves it, mirrored at will."""
-    photo, corners = comfortable(photo, corners)
-    height, width = photo.shape[:2]
+    small, corners = comfortable(Photo(photo), corners)
+    height, width = small.shape[:2]
     truth = in_order(corners)
     rough = supposed(rng, truth, (width, height), reach)
     placed = placements(rough, reach)
-    picture = laid(photo, placed)
+    picture = laid(small, placed)
     if light:
         outside = (picture == OUTSIDE).all(axis=2)
         picture = lit(rng, picture)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from radsnap.errors import UnreadableImage
 from radsnap.flatten.straightening import cut_out
-from radsnap.imaging import corners_of, encode_jpeg, homography, warp
+from radsnap.imaging import Photo, corners_of, encode_jpeg, homography, warp
 from radsnap.reading.heatmaps import ByteArray
 
 LONGEST_PX = 2048
@@ -25,7 +25,7 @@ def straightened(picture: bytes, outline: Outline) -> bytes:
         raise UnreadableImage("the stored picture is broken; restore it from a backup, or delete the case")
     pixels = np.asarray(decoded, np.uint8)
     corners = _corners_px(outline, pixels)
-    return encode_jpeg(cut_out(pixels, corners, _size(corners, outline, LONGEST_PX))[0], 90)
+    return encode_jpeg(cut_out(Photo(pixels), corners, _size(corners, outline, LONGEST_PX))[0], 90)
 
 
 def straightened_heat(heat: ByteArray, outline: Outline) -> ByteArray:

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from radsnap import imaging
 from radsnap.errors import ImageError, UsageError
 from radsnap.findings import FINDINGS
 from radsnap.flatten.straightening import cut_out
@@ -229,7 +230,7 @@ def straightened(
     longer = longer_px or max(min(round(edge), max(xray_px)), 16)
     scale = longer / max(xray_px)
     size = (max(round(xray_px[0] * scale), 1), max(round(xray_px[1] * scale), 1))
-    return cut_out(pixels, corners, size)[0]
+    return cut_out(imaging.Photo(pixels), corners, size)[0]
 
 
 def _row(session: Session, photo: Photo, given: dict[str, Any], target: str, cut: _Cut) -> dict[str, Any]:
