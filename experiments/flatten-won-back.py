@@ -19,9 +19,10 @@ import pandas as pd
 from labbook import Plan, columns, contrast, kept, labelled, markdown, opened, panels, publish, shown, spread
 from matplotlib.figure import Figure
 
+import radsnap.flatten
 from radsnap.jobs.predict import score_manifest
 from radsnap.measure import auroc, choose_threshold, mcc
-from radsnap.models.card import read_card
+from radsnap.models.card import read_card, sha256_of
 from radsnap.models.runtime import load, locate
 from radsnap.tables import Manifest, read_manifest, write_manifest
 
@@ -107,7 +108,11 @@ def said(plan: Plan, manifest: Manifest, where: str, flatten: bool = False) -> t
     """What the network says of rows, logits (N,), and how each photo was read; kept by the weights that took part."""
     network = load(plan["card"])
     names = ["corners", "borders", "upright"] if flatten else []
-    key = "-".join([network.card.sha256[:8], *(read_card(locate(name)).sha256[:6] for name in names)])
+    # which of several ends is taken is decided by the confidence that was fitted
+    fitted = [sha256_of(Path(radsnap.flatten.__file__).with_name("confidence.json"))[:6]] if flatten else []
+    key = "-".join(
+        [network.card.sha256[:8], *(read_card(locate(name)).sha256[:6] for name in names), *fitted]
+    )
     folder = Path(plan["runs"]) / "said"
     notes = folder / f"{where}-{key}.csv"
 

@@ -63,6 +63,21 @@ def test_contrast_lies_between_the_fifth_and_the_last_twentieth(steepness: float
     assert found["dark"] == pytest.approx(grey.mean() / 255, abs=1e-3)
 
 
+@pytest.mark.parametrize("share", [0.9, 0.6])  # of its half: then read between its pixels, or averaged first
+def test_a_large_photo_is_judged_like_its_half(share: float) -> None:
+    noise = np.random.default_rng(0).normal(0, 12, (2048, 1536, 3))
+    large = cv2.resize(XRAY, (1536, 2048), interpolation=cv2.INTER_CUBIC)[..., None] + noise
+    given = Photo(large.clip(0, 255).astype(np.uint8))
+    small = Photo(given.halved((768, 1024)))
+    corners = np.array([(0.1, 0.15), (0.1 + share, 0.1), (0.1 + share, 0.12 + share), (0.12, 0.1 + share)])
+    corners = (corners.clip(0, 0.97) * (1536, 2048)).round()
+    found = [
+        measured(one, Quad((corners + 0.5) * scale - 0.5, 1.0), straighten(one, QUAD, 512, turn=False))
+        for one, scale in ((given, 1.0), (small, 0.5))
+    ]
+    assert found[0]["blurred"] == pytest.approx(found[1]["blurred"], rel=0.02)
+
+
 def test_glare_is_counted_in_the_lungs_where_they_are_known() -> None:
     burnt = XRAY.copy()
     burnt[150:300, 100:220] = 255

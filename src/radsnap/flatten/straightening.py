@@ -147,13 +147,13 @@ def shrunk_around(
 
     shown: what is made of its pixels before. Gives the map from the photo's pixels to the result's too.
     """
-    if scale > 0.7:
-        return shown(photo.pixels), np.eye(3)
     height, width = photo.pixels.shape[:2]
     pixels = photo.halved((math.ceil(width * scale), math.ceil(height * scale)))
     rows, columns = pixels.shape[:2]
     halving = resizing((width, height), (columns, rows))
     scale *= width / columns
+    if scale > 0.7:
+        return shown(pixels), halving
     corners, seam = project(halving, corners), 4 / scale
     left, right = _span(corners[:, 0].min() - seam, corners[:, 0].max() + seam, columns)
     top, bottom = _span(corners[:, 1].min() - seam, corners[:, 1].max() + seam, rows)
