@@ -20,6 +20,7 @@ from labbook import Plan, columns, contrast, kept, labelled, markdown, opened, p
 from matplotlib.figure import Figure
 
 import radsnap.flatten
+from radsnap.flatten.quad import POSSIBLE
 from radsnap.jobs.predict import score_manifest
 from radsnap.measure import auroc, choose_threshold, mcc
 from radsnap.models.card import read_card, sha256_of
@@ -108,11 +109,10 @@ def said(plan: Plan, manifest: Manifest, where: str, flatten: bool = False) -> t
     """What the network says of rows, logits (N,), and how each photo was read; kept by the weights that took part."""
     network = load(plan["card"])
     names = ["corners", "borders", "upright"] if flatten else []
-    # which of several ends is taken is decided by the confidence that was fitted
-    fitted = [sha256_of(Path(radsnap.flatten.__file__).with_name("confidence.json"))[:6]] if flatten else []
-    key = "-".join(
-        [network.card.sha256[:8], *(read_card(locate(name)).sha256[:6] for name in names), *fitted]
-    )
+    parts = [network.card.sha256[:8], *(read_card(locate(name)).sha256[:6] for name in names)]
+    if flatten:  # the confidence decides which of several ends is taken, and whether any is
+        parts += [sha256_of(Path(radsnap.flatten.__file__).with_name("confidence.json"))[:6], str(POSSIBLE)]
+    key = "-".join(parts)
     folder = Path(plan["runs"]) / "said"
     notes = folder / f"{where}-{key}.csv"
 
