@@ -151,6 +151,16 @@ def test_starts_are_tried_until_an_end_is_sure_and_the_surest_is_taken(
     assert corners.followed(nothing, None, None) is None  # type: ignore[arg-type]
 
 
+def test_an_end_of_little_confidence_is_given_one_of_none_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = on_a_desk(GREY)
+    monkeypatch.setattr(corners, "confidence", lambda trail: 0.06)
+    quad = find(photo)
+    assert quad is not None
+    assert (quad.confidence, quad.sure) == (0.06, False)
+    monkeypatch.setattr(corners, "confidence", lambda trail: 0.04)
+    assert find(photo) is None
+
+
 def test_starts_that_come_to_the_same_borders_are_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = on_a_desk(GREY)
     network, closer = load("corners"), load("borders")
