@@ -68,7 +68,7 @@ def test_a_large_photo_is_judged_like_its_half(share: float) -> None:
     noise = np.random.default_rng(0).normal(0, 12, (2048, 1536, 3))
     large = cv2.resize(XRAY, (1536, 2048), interpolation=cv2.INTER_CUBIC)[..., None] + noise
     given = Photo(large.clip(0, 255).astype(np.uint8))
-    small = Photo(given.halved((768, 1024)))
+    small = given.halved((768, 1024))
     corners = np.array([(0.1, 0.15), (0.1 + share, 0.1), (0.1 + share, 0.12 + share), (0.12, 0.1 + share)])
     corners = (corners.clip(0, 0.97) * (1536, 2048)).round()
     found = [

@@ -91,7 +91,7 @@ def survey(photo: Photo, model: str | Path = "corners", closer: str | Path = "bo
     network, second = _kept(str(model)), _kept_closer(str(closer))
     longer = max(height, width)
     enough = (width * _ENOUGH_PX // longer, height * _ENOUGH_PX // longer)
-    small = Photo(photo.halved(enough))
+    small = photo.halved(enough)
     if small.pixels.shape[1] >= 2 * enough[0]:  # odd sides are not halved
         small = Photo(averaged(small.pixels, enough))
     sight = look(network, small)
@@ -106,7 +106,7 @@ def survey(photo: Photo, model: str | Path = "corners", closer: str | Path = "bo
 def look(network: Network, photo: Photo) -> Sight:
     """Show a photo to the network."""
     card = network.card
-    small = photo.halved((2 * card.input.size_px, 2 * card.input.size_px))
+    small = photo.halved((2 * card.input.size_px, 2 * card.input.size_px)).pixels
     made = network.run(to_input(small, card.input)[None])
     views, sides, domain = (
         head_scores(card, made["logits"][0], card.head(name)) for name in ("view", "sides", "domain")

@@ -148,7 +148,7 @@ def shrunk_around(
     shown: what is made of its pixels before. Gives the map from the photo's pixels to the result's too.
     """
     height, width = photo.pixels.shape[:2]
-    pixels = photo.halved((math.ceil(width * scale), math.ceil(height * scale)))
+    pixels = photo.halved((math.ceil(width * scale), math.ceil(height * scale))).pixels
     rows, columns = pixels.shape[:2]
     halving = resizing((width, height), (columns, rows))
     scale *= width / columns

@@ -88,7 +88,7 @@ def comfortable(photo: Photo, corners: Points) -> tuple[ByteImage, Points]:
         return photo.pixels, corners
     height, width = photo.pixels.shape[:2]
     size = (max(round(width * scale), 8), max(round(height * scale), 8))
-    return averaged(photo.halved(size), size), project(resizing((width, height), size), corners)
+    return averaged(photo.halved(size).pixels, size), project(resizing((width, height), size), corners)
 
 
 def placements(corners: Points, reach: float) -> NDArray[np.float64]:

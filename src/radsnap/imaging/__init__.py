@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from radsnap.imaging.averaging import averaged, halved
+from radsnap.imaging.averaging import averaged
 from radsnap.imaging.bounds import Bounds
 from radsnap.imaging.files import encode_jpeg, read_image, read_radiograph, write_image
 from radsnap.imaging.gathering import find_images
@@ -36,7 +36,6 @@ __all__ = [
     "encode_jpeg",
     "find_images",
     "grey_level",
-    "halved",
     "homography",
     "inverse",
     "is_convex",

@@ -68,16 +68,16 @@ class Photo:
         if self.pixels.size == 0:
             raise ImageError("a Photo needs at least one pixel")
 
-    def halved(self, least: tuple[int, int]) -> ByteImage:
-        """Give the pixels halved while they keep `least` (width, height) and their sides are even.
+    def halved(self, least: tuple[int, int]) -> Photo:
+        """Halve the photo while it keeps `least` (width, height) and its sides are even.
 
         The halves are kept, for a large photo is looked at more than once.
         """
-        return self._half.halved(least) if keeps(self.pixels, least) else self.pixels
+        return self._half.halved(least) if keeps(self.pixels, least) else self
 
     @cached_property
     def _half(self) -> Photo:
-        return Photo(half(self.pixels))
+        return Photo(half(self.pixels), self.provenance)
 
 
 def to_photo(radiograph: Radiograph) -> Photo:

@@ -90,8 +90,7 @@ class _Compiled:
             request = self._idle.pop()
         except IndexError:  # all are at work in other threads
             request = self.network.create_infer_request()
-        # shared: the images outlive the call, and a copy of them costs as much as a small layer
-        results = request.infer({"image": images}, share_inputs=True)
+        results = request.infer({"image": images})
         self._idle.append(request)
         return {name: np.asarray(value) for port, value in results.items() for name in port.get_names()}
 
