@@ -21,12 +21,12 @@ def averaged(pixels: _ByteImage, size: tuple[int, int]) -> _ByteImage:
 
 def halved(pixels: _ByteImage, least: tuple[int, int]) -> _ByteImage:
     """Halve a picture (H, W) or (H, W, 3) while it keeps `least` (width, height), and its sides are even."""
-    while keeps(pixels, least):
+    while may_halve(pixels, least):
         pixels = half(pixels)
     return pixels
 
 
-def keeps(pixels: _ByteImage, least: tuple[int, int]) -> bool:
+def may_halve(pixels: _ByteImage, least: tuple[int, int]) -> bool:
     """Say whether a picture has even sides, and its half would keep `least` (width, height)."""
     width, height = int(pixels.shape[1]), int(pixels.shape[0])
     return width >= 2 * least[0] and height >= 2 * least[1] and width % 2 == 0 and height % 2 == 0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radsnap.errors import ImageError
-from radsnap.imaging.averaging import half, keeps
+from radsnap.imaging.averaging import half, may_halve
 
 FloatImage = NDArray[np.float32]
 ByteImage = NDArray[np.uint8]
@@ -73,7 +73,7 @@ class Photo:
 
         The halves are kept, for a large photo is looked at more than once.
         """
-        return self._half.halved(least) if keeps(self.pixels, least) else self
+        return self._half.halved(least) if may_halve(self.pixels, least) else self
 
     @cached_property
     def _half(self) -> Photo:
