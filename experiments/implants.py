@@ -6,6 +6,9 @@ Collections of normal and broken bones show hardly any, clinics many: nails, pla
 wires. Each x-ray of the split that is neither of a chest nor of teeth is drawn COUNT times with one to three of these on the
 brighter half of its middle, near white and with sharp edges, as what lets no ray through. `kind` is `implant_` and the
 x-ray's collection; patients and splits are those of the x-rays.
+
+With --replaced N, each knee is drawn N times instead with a large prosthesis in its middle, as white as the picture can be over
+bones darkened, which is how such knees are exposed.
 """
 
 from __future__ import annotations
@@ -45,7 +48,11 @@ def main() -> None:
     """Draw into every x-ray, and write the manifest."""
     options = parsed()
     manifest = read_manifest(options.manifest).where(split=options.split)
-    rows = manifest.frame[manifest.frame["body"].isin(BONES)].to_dict("records")
+    bones, stream_name, count = BONES, "implants", options.count
+    if options.replaced:
+        bones, stream_name, count = ("knee_leg",), "replaced", options.replaced
+    draw = with_new_joint if options.replaced else with_metal
+    rows = manifest.frame[manifest.frame["body"].isin(bones)].to_dict("records")
     (options.output / "pictures").mkdir(parents=True, exist_ok=True)
     listed = []
     for place, row in enumerate(rows):
@@ -53,16 +60,21 @@ def main() -> None:
         scale = LONG_PX / max(grey.shape)
         if scale < 1:
             grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
-        for number in range(options.count):
+        for number in range(count):
             name = f"pictures/{place:04d}-{number}.jpg"
-            rng = stream(number, "implants", row["image_id"])
-            Image.fromarray(with_metal(rng, grey)).save(options.output / name, quality=90)
+            rng = stream(number, stream_name, row["image_id"])
+            Image.fromarray(draw(rng, grey)).save(options.output / name, quality=90)
             kept = {key: row[key] for key in ("study_id", "patient_id", "view", "body", "split", "licence")}
-            kind = f"implant_{row['collection']}"
+            kind = f"{'replaced' if options.replaced else 'implant'}_{row['collection']}"
             source = f"implants drawn by radsnap into {row['source']}"
             listed.append(
                 kept
-                | {"image_id": f"implants/{place}/{number}", "path": name, "domain": "digital", "kind": kind}
+                | {
+                    "image_id": f"{stream_name}/{place}/{number}",
+                    "path": name,
+                    "domain": "digital",
+                    "kind": kind,
+                }
                 | {"origin": "synthetic", "collection": "implants", "source": source}
             )
     write_manifest(build_manifest(pd.DataFrame(listed), options.output), options.output / "manifest.csv")
@@ -82,6 +94,27 @@ def with_metal(rng: Generator, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
         dense = cv2.GaussianBlur(dense, (0, 0), rng.uniform(0.4, 1.2))
         level = min(white * rng.uniform(0.92, 1.15), 1.0)
         shown += dense * np.maximum(level - shown, 0) * (1 if piece is not cement else rng.uniform(0.3, 0.8))
+    return np.asarray(np.rint(shown * 255).clip(0, 255), np.uint8)
+
+
+def with_new_joint(rng: Generator, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Draw a large prosthesis into the middle of an x-ray (H, W), whose own greys are darkened."""
+    (high, wide), shown = grey.shape, grey.astype(np.float32)
+    shown *= rng.uniform(0.3, 0.9) / max(float(np.percentile(shown, 99.5)), 1)
+    centre = np.array([wide * rng.normal(0.5, 0.06), high * rng.normal(0.5, 0.08)]) * _FINE
+    along, size = (
+        rng.normal(np.pi / 2, 0.3) + np.pi * rng.integers(0, 2),
+        max(high, wide) * _FINE * rng.uniform(0.8, 1.9),
+    )
+    drawn = np.zeros((high * _FINE, wide * _FINE), np.uint8)
+    prosthesis(rng, drawn, centre, float(along), float(size))
+    if rng.random() < 0.3:  # a stem in the bone above, too
+        ends = turned(np.array([(-0.1 * size, 0), (-size * rng.uniform(0.2, 0.5), 0)]), centre, float(along))
+        line(drawn, ends, size * rng.uniform(0.03, 0.06))
+    dense = cv2.resize(drawn, (wide, high), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    dense = cv2.GaussianBlur(dense, (0, 0), rng.uniform(0.4, 1.5))
+    shown += dense * (rng.uniform(0.85, 1.0) - shown)
+    shown += rng.uniform(0, 0.15) * cv2.GaussianBlur(dense, (0, 0), max(high, wide) / 25)  # stray light
     return np.asarray(np.rint(shown * 255).clip(0, 255), np.uint8)
 
 
@@ -183,6 +216,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--split", default="train")
     parser.add_argument("--count", type=int, default=3, help="pictures of each x-ray (3)")
+    parser.add_argument(
+        "--replaced",
+        type=int,
+        default=0,
+        metavar="N",
+        help="instead N pictures of each knee, with a new joint",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True)
     return parser.parse_args()
 

@@ -1,10 +1,12 @@
-"""Make `starts.json`: what EVA-X, a masked auto-encoder's transformer and RAD-DINO's class say with weights from a seed.
+"""Make `starts.json`: what EVA-X, a masked auto-encoder's transformer, RAD-DINO's class and EfficientNet-Lite0 say with
+weights from a seed.
 
-EVA-X and the transformer are timm's classes, RAD-DINO's is `Dinov2Model` of transformers; in an environment of its own:
+EVA-X and the transformer are timm's classes, RAD-DINO's is `Dinov2Model` of transformers, EfficientNet-Lite0's that of
+efficientnet-lite-pytorch 0.1.0; in an environment of its own:
 
     python -m venv /tmp/others
     /tmp/others/bin/pip install torch numpy huggingface_hub pyyaml regex tokenizers packaging safetensors
-    /tmp/others/bin/pip install --no-deps timm transformers
+    /tmp/others/bin/pip install --no-deps timm transformers efficientnet-lite-pytorch
     /tmp/others/bin/python tests/goldens/make_starts.py
 """
 
@@ -53,6 +55,15 @@ def rad_dino() -> dict[str, object]:
     return {"state": fill(network), "tokens": network(batch).last_hidden_state[:, :, ::16].tolist()}
 
 
+@torch.no_grad()
+def efficientnet_lite0() -> dict[str, object]:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name("efficientnet-lite0", num_classes=3)
+    batch = torch.from_numpy(states.images(2, 3, 64, -1, 1))
+    return {"state": fill(network), "logits": network(batch).tolist()}
+
+
 def colour() -> torch.Tensor:
     return torch.from_numpy(states.images(2, 3, 32, -1, 1))
 
@@ -63,6 +74,7 @@ def main() -> None:
     golden = {"torch": torch.__version__, "eva-x": eva_x(), "mae": mae()}
     foreign.unstub_torchvision()
     golden["rad-dino"] = rad_dino()
+    golden["efficientnet-lite0"] = efficientnet_lite0()
     (HERE / "starts.json").write_text(json.dumps(golden, indent=None, separators=(",", ":")) + "\n")
 
 

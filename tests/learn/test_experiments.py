@@ -126,6 +126,45 @@ def test_photos_for_the_gate_keep_split_kind_and_what_the_camera_saw(tmp_path, m
             assert picture.mode == "L"
 
 
+@pytest.mark.parametrize(
+    ("more", "bodies", "kind"), [([], 2, "implant"), (["--replaced", "2"], 1, "replaced")]
+)
+def test_metal_is_drawn_into_xrays_of_its_bodies_and_of_its_split(tmp_path, monkeypatch, more, bodies, kind):
+    (tmp_path / "xrays").mkdir()
+    rows = []
+    for body, split in (
+        ("knee_leg", "train"),
+        ("spine", "train"),
+        ("chest_frontal", "train"),
+        ("knee_leg", "test"),
+    ):
+        name = f"{body}-{split}.png"
+        Image.fromarray(np.full((360, 240), 90, np.uint8)).save(tmp_path / "xrays" / name)
+        rows.append({"image_id": name, "path": name, "patient_id": name, "study_id": name, "body": body, "split": split,
+                     "collection": "made", "source": "made", "licence": "CC0", "view": ""})  # fmt: skip
+    write_manifest(
+        build_manifest(pd.DataFrame(rows), tmp_path / "xrays"), tmp_path / "xrays" / "manifest.csv"
+    )
+    listed = str(tmp_path / "xrays" / "manifest.csv")
+    monkeypatch.setattr(
+        sys, "argv", ["implants", listed, "--count", "2", *more, "-o", str(tmp_path / "metal")]
+    )
+    script("implants").main()
+    metal = read_manifest(tmp_path / "metal" / "manifest.csv")
+    assert len(metal) == 2 * bodies
+    assert set(metal.frame["split"]) == {"train"}
+    assert set(metal.frame["kind"]) == {f"{kind}_made"}
+    for path in metal.frame["path"]:
+        drawn = np.asarray(Image.open(metal.root / path), np.float32)
+        assert max(drawn.shape) <= 512
+        if kind == "replaced":
+            assert drawn.max() > 0.84 * 255
+            assert drawn.std() > 3
+        else:
+            assert np.median(drawn) == pytest.approx(90, abs=3)
+            assert drawn.max() > 100
+
+
 def test_a_difference_of_two_networks_is_the_paired_difference_over_patients():
     import labbook
 

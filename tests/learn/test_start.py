@@ -75,6 +75,19 @@ def test_rad_dino_says_the_same_tokens(tmp_path: Path) -> None:
     np.testing.assert_allclose(tokens[:, :, ::16].numpy(), GOLDEN["rad-dino"]["tokens"], atol=1e-5)
 
 
+def test_efficientnet_lite0_says_what_it_says_in_its_own_package(tmp_path: Path) -> None:
+    golden = GOLDEN["efficientnet-lite0"]
+    file = written(tmp_path / "lite.pth", golden["state"])
+    network = NETWORKS["efficientnet-lite0"](3, 64, 3).eval()
+    report = start_from(network, file, head=True)
+    assert report.coverage == 1.0
+    assert report.missing == report.unexpected == ()
+    with torch.no_grad():
+        logits = network(torch.from_numpy(images(2, 3, 64, -1, 1)))
+    wanted = np.array(golden["logits"])
+    np.testing.assert_allclose(logits.numpy(), wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+
+
 def test_a_densenet_of_torchvisions_naming_says_what_it_said(tmp_path: Path) -> None:
     shapes = [(name, list(shape)) for name, shape in densenet_shapes(1, 18)]
     file = written(tmp_path / "xrv.safetensors", shapes, prefix="module.")

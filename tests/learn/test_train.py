@@ -70,6 +70,19 @@ def test_a_training_can_start_from_another_with_other_findings(trained, phantoms
     assert card.outputs == 3
 
 
+def test_an_efficientnet_sees_pixels_as_its_published_weights_do_and_starts_another(phantoms, tmp_path):
+    usual = {
+        "stage": "findings", "data": (phantoms,), "network": "efficientnet-lite0", "labels": ("Edema", "Nodule"),
+        "size_px": 64, "epochs": 1, "draws_per_epoch": 4, "batch_size": 4, "workers": 0, "name": "lite",
+    }  # fmt: skip
+    card = train(TrainConfig(**usual, output=tmp_path / "one"))
+    assert (card.input.normalisation, card.input.mean, card.input.deviation) == ("fixed", 0.5, 0.5)
+    assert (card.heat_maps, card.precision) == (True, "float16")  # 8 bits lose too much of its thin layers
+    usual["labels"] = ("Nodule",)
+    train(TrainConfig(**usual, output=tmp_path / "two", start=tmp_path / "one" / "lite.card.json"))
+    assert (tmp_path / "two" / "start.txt").read_text().startswith("lite.onnx: 245 keys loaded, 100.0%")
+
+
 def test_wrong_settings_are_refused_in_words(phantoms, tmp_path):
     def config(**more):
         return TrainConfig(**{"stage": "gate", "data": (phantoms,), "output": tmp_path, "workers": 0, **more})

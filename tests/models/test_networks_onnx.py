@@ -13,7 +13,7 @@ from foreign_states import densenet_shapes, filled  # noqa: E402
 from radsnap.errors import WeightsError  # noqa: E402
 from radsnap.imaging import grey_level  # noqa: E402
 from radsnap.learn.export import to_onnx  # noqa: E402
-from radsnap.models.networks import DenseNet, WithHeatMaps, from_public_naming, load_state  # noqa: E402
+from radsnap.models.networks import NETWORKS, DenseNet, WithHeatMaps, from_public_naming, load_state  # noqa: E402
 from radsnap.models.networks_onnx import settle_norms, state_from_onnx  # noqa: E402
 from radsnap.models.preprocess import to_input  # noqa: E402
 from radsnap.models.runtime import DEFAULTS, load  # noqa: E402
@@ -87,7 +87,9 @@ def test_int8_agrees_with_the_float_network_of_its_weights_on_phantoms(name: str
     """Logits of the shipped networks correlate by 0.99 or more, heat maps of findings by 0.98."""
     shipped = load(name, threads=1)
     spec = shipped.card.input
-    module = WithHeatMaps(_from(DEFAULTS / f"{name}.onnx", shipped.card.outputs, spec.channels)).eval()
+    made = NETWORKS[shipped.card.network](shipped.card.outputs, spec.size_px, spec.channels)
+    load_state(made, state_from_onnx(DEFAULTS / f"{name}.onnx"))
+    module = WithHeatMaps(made).eval()
     images = np.stack([to_input(grey_level(sample_chest(3, k, 320).radiograph), spec) for k in range(4)])
     said, (logits, heat) = shipped.run(images), module(torch.from_numpy(images))
     assert np.corrcoef(said["logits"].ravel(), logits.numpy().ravel())[0, 1] > 0.99
@@ -110,7 +112,7 @@ def test_text_named_onnx_is_refused(tmp_path: Path) -> None:
 
 
 def test_onnx_of_another_architecture_is_refused(tiny_chain: Path) -> None:
-    with pytest.raises(WeightsError, match="is not a DenseNet-121 that 'radsnap train'"):
+    with pytest.raises(WeightsError, match="is no DenseNet-121 or EfficientNet-Lite0 that 'radsnap train'"):
         state_from_onnx(tiny_chain / "gate.onnx")
 
 

@@ -32,7 +32,9 @@ Start = Annotated[
         help="Weights to start from: gate, kind, findings, a card, safetensors, or our ONNX; of corners the folder of an earlier run.",
     ),
 ]
-Network = Annotated[str, typer.Option(help="densenet121, or a transformer: vit-tiny-16, vit-small-16 ...")]
+Network = Annotated[
+    str, typer.Option(help="densenet121, efficientnet-lite0, or a transformer: vit-tiny-16, vit-small-16 ...")
+]
 Probe = Annotated[
     bool, typer.Option("--probe", help="Train the last layer alone; everything below stays as it is.")
 ]

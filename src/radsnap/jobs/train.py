@@ -31,6 +31,7 @@ from radsnap.learn.objectives import (
 from radsnap.learn.optimiser import frozen_layers
 from radsnap.learn.ranks import Ranks, joined
 from radsnap.models.card import Card, Training
+from radsnap.models.networks import SCALED
 from radsnap.tables import sources
 
 __all__ = ["TrainConfig", "train"]
@@ -50,7 +51,7 @@ def train(config: TrainConfig, report: Report = silent) -> Card | None:
 def _train(config: TrainConfig, report: Report, ranks: Ranks) -> Card | None:
     manifest = read_rows(config)
     task = task_of(config, manifest)
-    spec = task.input(config.size_px)
+    spec = task.input(config.size_px).model_copy(update=SCALED.get(config.network, {}))
     training, validation = (
         rows_of(task, manifest, split, spec, config, report) for split in ("train", "val")
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from radsnap.models.networks import WithHeatMaps
+from radsnap.models.networks_onnx import HALF
 
 Images = NDArray[np.float32]
 
@@ -57,7 +58,7 @@ def to_half(source: Path, path: Path) -> None:
         values = onnx.numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < 256:
             continue
-        small = onnx.numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half")
+        small = onnx.numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}{HALF}")
         graph.initializer.remove(tensor)
         graph.initializer.append(small)
         casts.append(onnx.helper.make_node("Cast", [small.name], [tensor.name], to=onnx.TensorProto.FLOAT))
@@ -99,22 +100,30 @@ def _preset(model: onnx.ModelProto) -> str:
     return "mixed" if curved & {node.op_type for node in model.graph.node} else "performance"
 
 
+# ReLU and ReLU6
+_RECTIFIED = {"Relu", "Clip"}
+
+
 def _kept_in_float(model: onnx.ModelProto) -> list[str]:
     """The first convolution, and every node after the last rectification (pooling, heads, heat maps)."""
     nodes = list(model.graph.node)
     convolutions = [node.name for node in nodes if node.op_type == "Conv"]
-    last_relu = max(
-        (place for place, node in enumerate(nodes) if node.op_type == "Relu" and _feeds_pooling(nodes, node)),
+    last_rectified = max(
+        (
+            place
+            for place, node in enumerate(nodes)
+            if node.op_type in _RECTIFIED and _feeds_pooling(nodes, node)
+        ),
         default=len(nodes),
     )
     quantisable = {"Conv", "Gemm", "MatMul", "ReduceMean", "GlobalAveragePool", "Mul", "Add", "Div"}
-    tail = [node.name for node in nodes[last_relu + 1 :] if node.op_type in quantisable]
+    tail = [node.name for node in nodes[last_rectified + 1 :] if node.op_type in quantisable]
     return [*convolutions[:1], *tail]
 
 
-def _feeds_pooling(nodes: list[onnx.NodeProto], relu: onnx.NodeProto) -> bool:
+def _feeds_pooling(nodes: list[onnx.NodeProto], maps: onnx.NodeProto) -> bool:
     return any(
-        node.op_type in {"ReduceMean", "GlobalAveragePool"} and relu.output[0] in node.input for node in nodes
+        node.op_type in {"ReduceMean", "GlobalAveragePool"} and maps.output[0] in node.input for node in nodes
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from radsnap.errors import WeightsError
 from radsnap.models.networks import DenseNet, from_public_naming
+from radsnap.models.networks_efficient import EfficientNetLite, from_efficient_naming
 from radsnap.models.networks_eva import EvaX, from_eva_naming
 from radsnap.models.networks_onnx import state_from_onnx
 from radsnap.models.networks_state import read_state
@@ -51,8 +52,8 @@ def start_from(network: nn.Module, path: Path, least: float = 0.95, head: bool =
     """Fill a network from a file of weights, as far as they fit, and say what came in.
 
     Read are safetensors, checkpoints of `torch.save` (nothing in them is executed) and the ONNX files that radsnap
-    writes; understood is the naming of radsnap, timm (MAE, DeiT), EVA-X, transformers (ViT, Dinov2: RAD-DINO) and, for a
-    DenseNet, torchvision. First filters are brought to the network's channels and positions to its size. With `head`
+    writes; understood is the naming of radsnap, timm (MAE, DeiT), EVA-X, transformers (ViT, Dinov2: RAD-DINO), for a
+    DenseNet torchvision and for an EfficientNet the usual one of PyTorch. First filters are brought to the network's channels and positions to its size. With `head`
     the last layer is taken too, where its shape fits. Raises WeightsError when less than `least` of the network
     is covered; the network is then untouched.
     """
@@ -98,6 +99,8 @@ def _renamed(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tenso
     if isinstance(network, DenseNet):
         filters = network.state_dict()["features.conv0.weight"]
         return from_public_naming(state, channels=filters.shape[1])
+    if isinstance(network, EfficientNetLite):
+        return from_efficient_naming(state)
     if isinstance(network, ViT):
         named = from_eva_naming(state) if isinstance(network, EvaX) else from_vit_naming(state)
         if network.pool != "average" and "norm.weight" not in named:

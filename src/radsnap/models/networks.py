@@ -1,11 +1,11 @@
-"""Networks (the only torch outside `learn`) by name: DenseNet-121 and transformers; public names, Grad-CAM."""
+"""Networks (the only torch outside `learn`) by name: DenseNet-121 and others; public names, Grad-CAM."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from monai.networks.nets import DenseNet121 as MonaiDenseNet121  # type: ignore[attr-defined]
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from radsnap.errors import WeightsError
+from radsnap.models.networks_efficient import EfficientNetLite
 from radsnap.models.networks_eva import eva_x
 from radsnap.models.networks_vit import PATCHES_PX, SIZES, ViT, vit
 
@@ -68,6 +69,10 @@ class OperatingPoints(nn.Module):
         return torch.where(yes < self.points, below, above)
 
 
+# ends in maps, pooled, and one linear layer
+Pooled = DenseNet | EfficientNetLite | ViT
+
+
 class WithHeatMaps(nn.Module):
     """The network as it is exported: logits, and Grad-CAM of every class by its closed form.
 
@@ -76,7 +81,7 @@ class WithHeatMaps(nn.Module):
     a logit after that, which scales its map by a positive number that is left out.
     """
 
-    def __init__(self, network: DenseNet | ViT) -> None:
+    def __init__(self, network: Pooled) -> None:
         super().__init__()
         self.network = network
         self.map_weights: Tensor
@@ -90,9 +95,11 @@ class WithHeatMaps(nn.Module):
         return logits, heat / (maps.shape[2] * maps.shape[3])
 
 
-def has_closed_form(network: nn.Module) -> TypeGuard[DenseNet | ViT]:
+def has_closed_form(network: nn.Module) -> TypeGuard[Pooled]:
     """Say whether a network ends in pooled maps and one linear layer, so that `WithHeatMaps` can wrap it."""
-    return isinstance(network, DenseNet) or (isinstance(network, ViT) and network.pool == "patches")
+    return isinstance(network, (DenseNet, EfficientNetLite)) or (
+        isinstance(network, ViT) and network.pool == "patches"
+    )
 
 
 def grad_cam(network: nn.Module, layer: nn.Module, images: Tensor, output: int) -> Tensor:
@@ -169,8 +176,14 @@ def _densenet121(outputs: int, size_px: int, channels: int = 1) -> DenseNet:
 
 
 # name → (outputs, size_px, channels) → a network of (N, channels, size_px, size_px) → logits (N, outputs)
-NETWORKS: Mapping[str, Callable[[int, int, int], DenseNet | ViT]] = {
+NETWORKS: Mapping[str, Callable[[int, int, int], Pooled]] = {
     "densenet121": _densenet121,
+    "efficientnet-lite0": EfficientNetLite,
     **{f"vit-{size}-{patch_px}": partial(vit, size, patch_px) for size in SIZES for patch_px in PATCHES_PX},
     **{f"eva-x-{size}": partial(eva_x, size) for size in SIZES},
+}
+
+# What published weights know: pixels scaled by these numbers, where others see each image scaled by its own (`InputSpec`).
+SCALED: Mapping[str, Mapping[str, Any]] = {
+    "efficientnet-lite0": {"normalisation": "fixed", "mean": 0.5, "deviation": 0.5},
 }

@@ -16,11 +16,13 @@ from radsnap.extras import need
 
 Array = NDArray[Any]
 _PREFIX = "network."
-_EPSILON = 1e-5
+HALF = ".half"  # ends the names of weights stored with 16 bits
+# An EfficientNet's convolutions in blocks, and the batch norms that follow them.
+_AFTER = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
 
 
 def state_from_onnx(path: Path) -> dict[str, Tensor]:
-    """Read the state dict of a `DenseNet` from ONNX that `learn.export` wrote, float32 or int8.
+    """Read the state dict of a `DenseNet` or an `EfficientNetLite` from ONNX that `learn.export` wrote: float32, 16 bits or int8.
 
     8-bit weights are multiplied by their scales. A batch norm that the exporter folded into the convolution before
     it comes back as one that only adds the folded bias: right for inference, while a training should first
@@ -41,19 +43,19 @@ def state_from_onnx(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} holds weights that cannot be read ({error}); get it again") from error
     if not {"features.conv0.weight", "features.norm0.weight", "out.weight"} <= set(state):
         raise WeightsError(
-            f"{path} is not a DenseNet-121 that 'radsnap train' or 'radsnap models export' wrote: "
+            f"{path} is no DenseNet-121 or EfficientNet-Lite0 that 'radsnap train' or 'radsnap models export' wrote: "
             "its weights have other names; start from safetensors instead"
         )
     return state
 
 
 def _values(onnx: Any, graph: Any) -> dict[str, Array]:
-    """The network's own weights by their names, those of 8 bits multiplied out."""
+    """The network's own weights by their names, those of 8 bits multiplied out, those of 16 as they are."""
     stored = {one.name: one for one in graph.initializer}
     values: dict[str, Array] = {}
     for name, one in stored.items():
         if name.startswith(_PREFIX):
-            values[name.removeprefix(_PREFIX)] = onnx.numpy_helper.to_array(one)
+            values[name.removeprefix(_PREFIX).removesuffix(HALF)] = onnx.numpy_helper.to_array(one)
     for node in graph.node:
         if node.name.startswith(f"DequantizeLinear_{_PREFIX}"):
             parts = [onnx.numpy_helper.to_array(stored[name]) for name in node.input if name in stored]
@@ -83,6 +85,7 @@ def dequantised(weights: Array, scale: Array, zero: Array, axis: int) -> Array:
 def _unfolded(values: Mapping[str, Array]) -> dict[str, Tensor]:
     """Give each folded bias, `convX.weight_bias`, to an identity batch norm after its convolution."""
     state: dict[str, Tensor] = {}
+    epsilon = 1e-3 if any(f".{last}." in name for name in values for last in _AFTER) else 1e-5
     for name, value in values.items():
         if not name.endswith(".weight_bias"):
             state[name] = torch.from_numpy(np.array(value, dtype=np.float32))
@@ -93,15 +96,17 @@ def _unfolded(values: Mapping[str, Array]) -> dict[str, Tensor]:
             f"{norm}.weight": torch.ones_like(bias),
             f"{norm}.bias": bias,
             f"{norm}.running_mean": torch.zeros_like(bias),
-            f"{norm}.running_var": torch.full_like(bias, 1 - _EPSILON),
+            f"{norm}.running_var": torch.full_like(bias, 1 - epsilon),
         }
     return state
 
 
 def _norm_after(convolution: str) -> str:
-    """`features.conv0` → `features.norm0`; `...layers.conv1` → `...layers.norm2`."""
+    """`features.conv0` → `features.norm0`; `...layers.conv1` → `...layers.norm2`; `..._project_conv` → `..._bn2`."""
     above, _, last = convolution.rpartition(".")
-    return f"{above}.norm0" if last == "conv0" else f"{above}.norm{int(last.removeprefix('conv')) + 1}"
+    if last in _AFTER:
+        return f"{above}.{_AFTER[last]}"
+    return f"{above}.norm{int(last.removeprefix('conv')) + (above != 'features')}"
 
 
 @torch.no_grad()

@@ -137,7 +137,7 @@ def build(state: State, network: str, size_px: int, channels: int = 1) -> nn.Mod
         return vit_of(state)
     if network not in NETWORKS:
         raise WeightsError(f"no network '{network}' is known; known are {', '.join(NETWORKS)}, vit")
-    head = state.get("head.bias")
+    head = state.get("head.bias", state.get("out.bias"))
     made = NETWORKS[network](0 if head is None else len(head), size_px, channels)
     load_state(made, state)
     return made.eval()
