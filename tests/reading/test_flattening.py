@@ -102,12 +102,12 @@ def test_without_a_sure_quad_the_photo_is_read_as_it_is(
 
 
 @pytest.mark.parametrize("quad", [Quad(CORNERS, 0.9), Quad(CORNERS, 1.0, cropped_already=True), None])
-def test_the_first_look_says_what_the_camera_saw_and_the_gate_where_there_is_none(
+def test_gate_and_first_look_say_together_what_the_camera_saw_and_the_gate_alone_where_there_is_no_look(
     quad: Quad | None, chain: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = (Gate(0.9, True, 0.5), {"digital": 0.7, "screen": 0.1, "film": 0.2})
     monkeypatch.setattr(pipeline, "read_gate", lambda network, image: said)
-    found(quad, monkeypatch, {"digital": 0.2, "screen": 0.3, "film": 0.5})
+    found(quad, monkeypatch, {"digital": 0.05, "screen": 0.3, "film": 0.65})
     assert chain.diagnose(photo()).domain == "film"
     assert replace(chain, flatten=False).diagnose(photo()).domain == "digital"
     found(quad, monkeypatch)  # a shape in which nothing is looked for

@@ -11,7 +11,7 @@ from scipy import special
 from radsnap.models.card import Card, Head, InputSpec, Platt, Threshold, Training
 from radsnap.models.scores import head_scores, sigmoid
 from radsnap.reading.diagnosis import Gate
-from radsnap.reading.stages import agreed, calibrated, findings_head, put_in_words
+from radsnap.reading.stages import agreed, both_saw, calibrated, findings_head, put_in_words
 
 CARD = Card(
     name="two-heads",
@@ -72,6 +72,16 @@ def test_a_reader_is_asked_for_its_findings_or_its_only_head() -> None:
         update={"heads": (*CARD.heads, Head(name="findings", classes=("Mass",), activation="sigmoid"))}
     )
     assert findings_head(named).classes == ("Mass",)
+
+
+def test_what_the_camera_saw_is_said_by_both_and_what_one_rules_out_stays_out() -> None:
+    gate, look = {"digital": 0.64, "screen": 0.2, "film": 0.16}, {"digital": 0.0, "screen": 0.2, "film": 0.8}
+    joined = both_saw(gate, look)
+    assert joined["digital"] == 0
+    assert joined["film"] / joined["screen"] == pytest.approx((0.16 * 0.8 / 0.2 / 0.2) ** 0.5)
+    assert sum(joined.values()) == pytest.approx(1)
+    assert (both_saw({}, look), both_saw(gate, {})) == (look, gate)
+    assert both_saw({"digital": 1.0}, look) == look
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,15 @@ from radsnap.reading.diagnosis import Diagnosis, Gate
 from radsnap.reading.flattening import Flat, flattened, too_cropped
 from radsnap.reading.lungs import HEAD, Chest, in_diagnosis, read_lungs
 from radsnap.reading.quality import file_remarks, remarks
-from radsnap.reading.stages import Runner, agreed, findings_head, read_findings, read_gate, read_kind
+from radsnap.reading.stages import (
+    Runner,
+    agreed,
+    both_saw,
+    findings_head,
+    read_findings,
+    read_gate,
+    read_kind,
+)
 
 FloatArray = NDArray[np.float32]
 
@@ -89,8 +97,8 @@ class Pipeline:
         # what is cut out of a picture that is clearly no x-ray could pass for one
         if self.flatten and isinstance(image, Photo) and gate.xray >= _HOPELESS:
             with clock.lap("flatten"):
-                domain, flat = flattened(image)
-            saw = domain or saw
+                looked, flat = flattened(image)
+            saw = both_saw(saw, looked)
         if flat is not None:
             inputs = _Inputs(flat.straight.radiograph, flat.straight.radiograph.pixels)
             with clock.lap("gate"):

@@ -54,6 +54,16 @@ def agreed(whole: Gate, straightened: Gate) -> Gate:
     return Gate(xray, xray >= whole.threshold, whole.threshold)
 
 
+def both_saw(gate: Mapping[str, float], look: Mapping[str, float]) -> Mapping[str, float]:
+    """Join what the gate, and the look for the x-ray's corners, say the camera saw: the scores' geometric means, summing to 1.
+
+    What one of them rules out stays so; where one says nothing, the other's scores stand.
+    """
+    joined = {name: float(np.sqrt(score * look.get(name, 0.0))) for name, score in gate.items()}
+    total = sum(joined.values())
+    return {name: score / total for name, score in joined.items()} if total else look or gate
+
+
 def gate_threshold(card: Card) -> float:
     """Give the score from which a gate takes a picture for an x-ray: its operating point, whatever the domain."""
     (name,) = card.head("xray").classes
