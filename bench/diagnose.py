@@ -4,9 +4,9 @@ python bench/diagnose.py [--gate CARD --kind CARD --findings CARD] [--photo FILE
 
 All read the same file with the same decoder, in turn, on the same cores. The other side is what research code
 does: three DenseNet-121 forwards in eager mode, at 160, 160 and 224 px, and one Grad-CAM by autograd. `three
-stages` is the same work by radsnap (its gate is an EfficientNet-Lite0 at 224 px), with every finding's heat map; `radsnap` also looks for the x-ray's corners and
-for the lungs, as `radsnap diagnose` does. Memory is the peak of a fresh process that reads one photo by all of
-radsnap. Goals: the three stages 5 times as fast as the other side, all within 90 ms, 600 MB.
+stages` is the same work by radsnap, whose gate is an EfficientNet-Lite0 at 224 px, with every finding's heat map;
+`radsnap` also looks for the x-ray's corners and for the lungs, as `radsnap diagnose` does. Memory is the peak of a
+fresh process that reads one photo by all of radsnap. Goals: the three stages 5 times as fast as the other side, all within 90 ms, 600 MB.
 """
 
 from __future__ import annotations

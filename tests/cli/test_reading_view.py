@@ -58,7 +58,7 @@ def test_one_picture_gets_a_table_of_its_findings(tmp_path: Path, models: list[s
     code, shown = on_a_terminal([str(path), *models])
     assert code == 0
     shown = plain(shown)
-    assert "an x-ray 1.00, film → Frontal chest 1.00" in shown
+    assert "an x-ray 1.00, screen → Frontal chest 1.00" in shown
     for name, word in (("Pneumonia", "likely"), ("Edema", "possible"), ("Hernia", "not assessed")):
         (line,) = [line for line in shown.splitlines() if line.startswith(name)]
         assert line.rstrip().endswith(word)

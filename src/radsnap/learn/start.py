@@ -53,9 +53,9 @@ def start_from(network: nn.Module, path: Path, least: float = 0.95, head: bool =
 
     Read are safetensors, checkpoints of `torch.save` (nothing in them is executed) and the ONNX files that radsnap
     writes; understood is the naming of radsnap, timm (MAE, DeiT), EVA-X, transformers (ViT, Dinov2: RAD-DINO), for a
-    DenseNet torchvision and for an EfficientNet the usual one of PyTorch. First filters are brought to the network's channels and positions to its size. With `head`
-    the last layer is taken too, where its shape fits. Raises WeightsError when less than `least` of the network
-    is covered; the network is then untouched.
+    DenseNet torchvision's and for an EfficientNet the usual one of PyTorch. First filters are brought to the network's
+    channels and positions to its size. With `head` the last layer is taken too, where its shape fits. Raises
+    WeightsError when less than `least` of the network is covered; the network is then untouched.
     """
     own = network.state_dict()
     given = _renamed(network, _state(path))
