@@ -8,7 +8,7 @@ brighter half of its middle, near white and with sharp edges, as what lets no ra
 x-ray's collection; patients and splits are those of the x-rays.
 
 With --replaced N, each knee is drawn N times instead with a large prosthesis in its middle, as white as the picture can be over
-bones darkened, which is how such knees are exposed.
+bones darkened, which is how such knees are exposed; `kind` is then `replaced_`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ BONES = (
     "spine",
     "other",
 )
-LONG_PX = 512
 _FINE = 4  # drawn so many times as large: OpenCV's shapes have hard borders
 
 
@@ -48,34 +47,30 @@ def main() -> None:
     """Draw into every x-ray, and write the manifest."""
     options = parsed()
     manifest = read_manifest(options.manifest).where(split=options.split)
-    bones, stream_name, count = BONES, "implants", options.count
+    kind, names, bones, draw, count = "implant", "implants", BONES, with_metal, options.count
     if options.replaced:
-        bones, stream_name, count = ("knee_leg",), "replaced", options.replaced
-    draw = with_new_joint if options.replaced else with_metal
+        kind = names = "replaced"
+        bones, draw, count = ("knee_leg",), with_new_joint, options.replaced
     rows = manifest.frame[manifest.frame["body"].isin(bones)].to_dict("records")
     (options.output / "pictures").mkdir(parents=True, exist_ok=True)
     listed = []
     for place, row in enumerate(rows):
         grey = read_grey(manifest.root / row["path"])
-        scale = LONG_PX / max(grey.shape)
-        if scale < 1:
-            grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
         for number in range(count):
             name = f"pictures/{place:04d}-{number}.jpg"
-            rng = stream(number, stream_name, row["image_id"])
+            rng = stream(number, names, row["image_id"])
             Image.fromarray(draw(rng, grey)).save(options.output / name, quality=90)
             kept = {key: row[key] for key in ("study_id", "patient_id", "view", "body", "split", "licence")}
-            kind = f"{'replaced' if options.replaced else 'implant'}_{row['collection']}"
             source = f"implants drawn by radsnap into {row['source']}"
             listed.append(
                 kept
                 | {
-                    "image_id": f"{stream_name}/{place}/{number}",
+                    "image_id": f"{names}/{place}/{number}",
                     "path": name,
                     "domain": "digital",
-                    "kind": kind,
+                    "source": source,
                 }
-                | {"origin": "synthetic", "collection": "implants", "source": source}
+                | {"origin": "synthetic", "collection": "implants", "kind": f"{kind}_{row['collection']}"}
             )
     write_manifest(build_manifest(pd.DataFrame(listed), options.output), options.output / "manifest.csv")
     print(f"{len(listed)} pictures of {len(rows)} x-rays")
@@ -102,14 +97,12 @@ def with_new_joint(rng: Generator, grey: NDArray[np.uint8]) -> NDArray[np.uint8]
     (high, wide), shown = grey.shape, grey.astype(np.float32)
     shown *= rng.uniform(0.3, 0.9) / max(float(np.percentile(shown, 99.5)), 1)
     centre = np.array([wide * rng.normal(0.5, 0.06), high * rng.normal(0.5, 0.08)]) * _FINE
-    along, size = (
-        rng.normal(np.pi / 2, 0.3) + np.pi * rng.integers(0, 2),
-        max(high, wide) * _FINE * rng.uniform(0.8, 1.9),
-    )
+    along = float(rng.normal(np.pi / 2, 0.3) + np.pi * rng.integers(0, 2))
+    size = float(max(high, wide) * _FINE * rng.uniform(0.8, 1.9))
     drawn = np.zeros((high * _FINE, wide * _FINE), np.uint8)
-    prosthesis(rng, drawn, centre, float(along), float(size))
+    prosthesis(rng, drawn, centre, along, size)
     if rng.random() < 0.3:  # a stem in the bone above, too
-        ends = turned(np.array([(-0.1 * size, 0), (-size * rng.uniform(0.2, 0.5), 0)]), centre, float(along))
+        ends = turned(np.array([(-0.1 * size, 0), (-size * rng.uniform(0.2, 0.5), 0)]), centre, along)
         line(drawn, ends, size * rng.uniform(0.03, 0.06))
     dense = cv2.resize(drawn, (wide, high), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     dense = cv2.GaussianBlur(dense, (0, 0), rng.uniform(0.4, 1.5))
