@@ -95,9 +95,25 @@ def test_colours_need_three_channels() -> None:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [((800, 800), (224, 224)), ((640, 853), (192, 192)), ((1000, 777), (512, 398)), ((7, 9), (3, 9))],
+    [
+        ((800, 800), (224, 224)),
+        ((640, 853), (192, 192)),
+        ((1000, 777), (512, 398)),
+        ((7, 9), (3, 9)),
+        ((640, 853, 3), (192, 200)),
+    ],
 )
-def test_shrinking_is_opencvs_mean_of_areas(before: tuple[int, int], after: tuple[int, int]) -> None:
+def test_shrinking_is_opencvs_mean_of_areas(before: tuple[int, ...], after: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).random(before).astype(np.float32)
     theirs = cv2.resize(picture, after[::-1], interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(shrunk(picture, *after), theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(801, 640), (640, 480, 3), (448, 448, 3)])
+def test_bytes_shrink_to_the_bytes_of_opencv(size: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    theirs = cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA)
+    ours = resize(picture, 224)
+    assert ours.dtype == np.uint8
+    assert np.abs(ours.astype(int) - theirs).max() <= 1  # a half may be rounded either way
+    assert (ours != theirs).mean() < 1e-3

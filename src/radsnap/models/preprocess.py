@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radsnap.imaging import Photo, Radiograph, grey_level
+from radsnap.imaging.radiograph import ByteImage
 from radsnap.models.card import InputSpec
 
 FloatArray = NDArray[np.float32]
@@ -31,19 +32,25 @@ def resize(picture: NDArray[np.generic], size_px: int, fit: str = "stretch") -> 
         picture = picture[top : top + side, left : left + side]
         height = width = side
     shrinks = size_px < min(height, width)
-    if shrinks and picture.ndim == 2 and picture.dtype == np.float32:
+    if shrinks and picture.dtype == np.float32:
         return shrunk(cast(FloatArray, picture), size_px, size_px)
+    if shrinks and picture.dtype == np.uint8 and (height % size_px or width % size_px):
+        return np.rint(shrunk(cast(ByteImage, picture), size_px, size_px)).astype(np.uint8)
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(cast(Any, picture), (size_px, size_px), interpolation=method))
 
 
-def shrunk(picture: FloatArray, height: int, width: int) -> FloatArray:
-    """Bring grey (H, W) to fewer rows and columns, each pixel the mean of the area that it stands for.
+def shrunk(picture: FloatArray | ByteImage, height: int, width: int) -> FloatArray:
+    """Bring (H, W) or (H, W, 3) to fewer rows and columns, each pixel the mean of the area that it stands for, unrounded.
 
-    To rounding what OpenCV's INTER_AREA gives, in a third of its time where the ratio is no whole number.
+    To rounding what OpenCV's INTER_AREA gives, in less than half of its time where the ratio is no whole number.
     """
-    rows = _areas(picture.shape[0], height) @ picture
-    return np.ascontiguousarray((_areas(picture.shape[1], width) @ np.ascontiguousarray(rows.T)).T)
+    before, colours = picture.shape[:2], picture.shape[2:]
+    rows = _areas(before[0], height) @ picture.reshape(before[0], -1)
+    # OpenCV's transpose: NumPy's takes three times as long
+    turned = cv2.transpose(rows.reshape(height, before[1], *colours)).reshape(before[1], -1)
+    columns = _areas(before[1], width) @ turned
+    return np.asarray(cv2.transpose(columns.reshape(width, height, *colours)))
 
 
 @lru_cache(maxsize=64)
