@@ -16,6 +16,8 @@ from radsnap.models.card import InputSpec
 FloatArray = NDArray[np.float32]
 # An image of one grey has no deviation; below this (about a fifth of an 8-bit step) it counts as flat.
 _FLAT = 1e-3
+# Bytes are summed in float32: above so many that would take memory and win hardly any time.
+_FEW_BYTES = 8_000_000
 
 
 def seen(image: Radiograph | Photo, spec: InputSpec) -> NDArray[np.generic]:
@@ -34,7 +36,8 @@ def resize(picture: NDArray[np.generic], size_px: int, fit: str = "stretch") -> 
     shrinks = size_px < min(height, width)
     if shrinks and picture.dtype == np.float32:
         return shrunk(cast(FloatArray, picture), size_px, size_px)
-    if shrinks and picture.dtype == np.uint8 and (height % size_px or width % size_px):
+    whole_ratio = height % size_px == 0 and width % size_px == 0
+    if shrinks and picture.dtype == np.uint8 and picture.size <= _FEW_BYTES and not whole_ratio:
         return np.rint(shrunk(cast(ByteImage, picture), size_px, size_px)).astype(np.uint8)
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(cast(Any, picture), (size_px, size_px), interpolation=method))
