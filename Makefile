@@ -13,7 +13,7 @@ run: $(STAMPS)/core  ## read the sample photos that radsnap makes itself; table 
 	$(BIN)/radsnap demo -o out/demo
 
 test: $(STAMPS)/dev $(STAMPS)/apt  ## every test; the real images' tests skip where RADSNAP_TEST_DATA is absent
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal  # each worker its own core
 
 check: $(STAMPS)/dev  ## format, lint, types, floors
 	$(BIN)/ruff format --check .
