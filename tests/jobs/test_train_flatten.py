@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,16 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "rows.csv"
 
 
+@pytest.fixture(scope="module")
+def first(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train for a moment on photos that two processes drew, in parts of 40."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_corners, "_PART", 40)
+        folder = tmp_path_factory.mktemp("first")
+        trained("corners", manifest, folder, jobs=2)
+    return folder
+
+
 def test_corners_are_trained_from_a_manifest_to_a_network_that_finds(manifest: Path, tmp_path: Path) -> None:
     config = TrainCornersConfig(
         data=manifest, output=tmp_path, photos=64, judged_on=16, phantoms=6, minutes=0.02, closer_minutes=0.02
@@ -66,39 +77,40 @@ def test_corners_are_trained_from_a_manifest_to_a_network_that_finds(manifest: P
 
 
 def test_a_training_goes_on_from_an_earlier_one(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained("corners", manifest, tmp_path / "first")
+    shutil.copytree(first, tmp_path / "second")  # its photos
+    monkeypatch.setattr(train_corners, "_PART", 40)
     seen = []
     for name in ("train_corners", "train_strips"):
         fit = getattr(train_corners, name)
         monkeypatch.setattr(
             train_corners, name, lambda *a, fit=fit, **more: seen.append(more["start"]) or fit(*a, **more)
         )
-    card = trained("corners", manifest, tmp_path / "second", start=tmp_path / "first", seed=11)
-    kept = [torch.load(tmp_path / "first" / f"{name}.pt") for name in ("corners", "borders")]
+    card = trained("corners", manifest, tmp_path / "second", start=first)
+    kept = [torch.load(first / f"{name}.pt") for name in ("corners", "borders")]
     for start, wanted in zip(seen, kept, strict=True):
         assert start.keys() == wanted.keys()
         assert all(torch.equal(start[key], wanted[key]) for key in wanted)
     assert card.training.started_from == "an earlier run of the same training"
-    assert card.training.command.endswith(f"--from {tmp_path / 'first'} --seed 11")
+    assert card.training.command.endswith(f"--from {first} --seed 10")
     with pytest.raises(WeightsError, match=r"corners\.pt"):
         trained("corners", manifest, tmp_path / "third", start=tmp_path / "nowhere")
 
 
 def test_an_interrupted_drawing_goes_on_with_what_is_missing(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_corners, "_PART", 40)
-    trained("corners", manifest, tmp_path, jobs=2)
-    kept, lost = tmp_path / "train-000.npz", tmp_path / "train-001.npz"
+    run = shutil.copytree(first, tmp_path / "run")
+    kept, lost = run / "train-000.npz", run / "train-001.npz"
     before, drawn = kept.stat().st_mtime_ns, np.load(lost)["data"]
     lost.unlink()
-    trained("corners", manifest, tmp_path, jobs=1)
+    trained("corners", manifest, run, jobs=1)
     assert kept.stat().st_mtime_ns == before
     assert np.array_equal(np.load(lost)["data"], drawn)
     with pytest.raises(UsageError, match=r"train-000\.npz was drawn by other settings"):
-        trained("corners", manifest, tmp_path, jobs=1, seed=5)
+        trained("corners", manifest, run, jobs=1, seed=5)
 
 
 def test_the_way_up_is_trained_from_a_manifest(manifest: Path, tmp_path: Path) -> None:

@@ -93,9 +93,19 @@ def test_int8_keeps_what_makes_logits_in_float_and_comes_back(
     import onnx
 
     quantise(exported, batch.numpy(), tmp_path / "small.onnx")
-    nodes = onnx.load(str(tmp_path / "small.onnx")).graph.node
-    fed = {name for node in nodes if node.op_type in ("Gemm", "ReduceMean") for name in node.input}
+    graph = onnx.load(str(tmp_path / "small.onnx")).graph
+    fed = {name for node in graph.node if node.op_type in ("Gemm", "ReduceMean") for name in node.input}
     assert not [name for name in fed if name.startswith("dq_output")]
+    stored = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    whole = {
+        stored[node.input[1]].shape[1]
+        for node in graph.node
+        if node.op_type == "Conv" and node.input[1] in stored
+    }
+    assert whole == {1, 3, 16, 24, 32, 1280}  # depthwise, the stem, what adds up few channels, heat maps
+    small = [one for one in stored.values() if one.dtype == np.int8 and one.ndim == 4]
+    assert len(small) == 28
+    assert max(int(np.abs(one.astype(int)).max()) for one in small) == 64  # half the range: no sum is cut off
     again = EfficientNetLite(3, 64)
     load_state(again, state_from_onnx(tmp_path / "small.onnx"))
     assert np.corrcoef(again.eval()(batch).ravel(), network(batch).ravel())[0, 1] > 0.99

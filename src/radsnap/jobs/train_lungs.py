@@ -323,7 +323,7 @@ def _export(
         "training": history,
         "caveats": _CAVEATS,
     }
-    # not int8: OpenVINO computes a U-net's int8 wrong on processors without VNNI
+    # not int8: with a U-net's transposed convolutions in float (see `quantise`) it wins little beside three stages
     return write_pair(chosen, config.output, config.name, None, about)
 
 

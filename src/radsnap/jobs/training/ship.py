@@ -20,8 +20,6 @@ from radsnap.models.card import Card, Domain, Isotonic, Platt, Training, sha256_
 from radsnap.models.networks import has_closed_form
 
 _CALIBRATION_IMAGES = 300
-# Stored with 16 bits: the thin layers of these lose too much by 8.
-_HALF = ("efficientnet-lite0",)
 
 
 def ship(
@@ -43,7 +41,7 @@ def ship(
         "domains": domains,
         "caveats": _caveats(config),
     }
-    images = None if config.network in _HALF else calibration_images(training, config.seed)
+    images = calibration_images(training, config.seed)
     return write_pair(network, config.output, config.name or config.stage, images, about)
 
 
