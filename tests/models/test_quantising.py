@@ -1,4 +1,4 @@
-"""What stays in float when a network is made int8."""
+"""A network made int8 says what it said, whatever its layers hand on, also on processors without VNNI."""
 
 from __future__ import annotations
 
@@ -8,28 +8,50 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 
-from torch import nn  # noqa: E402
+import openvino  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 from radsnap.learn.export import quantise, write_onnx  # noqa: E402
 
 pytestmark = pytest.mark.train
 
 
-def test_transposed_convolutions_stay_in_float(tmp_path: Path) -> None:
-    """Their int8 came out wrong on processors without VNNI."""
+class _Unet(nn.Module):
+    """One step down and up; what comes up has both signs, and may be joined with what went down."""
+
+    def __init__(self, joined: bool) -> None:
+        super().__init__()
+        self.joined = joined
+        self.first = nn.Conv2d(1, 32, 3, padding=1)
+        self.down = nn.Sequential(
+            nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()
+        )
+        self.up = nn.ConvTranspose2d(64, 32, 2, 2)
+        self.last = nn.Sequential(
+            nn.Conv2d(64 if joined else 32, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 1, 1)
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        level = torch.relu(self.first(image))
+        up = self.up(self.down(level))
+        return self.last(torch.cat([level, up], 1) if self.joined else up)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_values_of_both_signs_are_computed_right(joined: bool, tmp_path: Path) -> None:
+    """Without half of the range, or with what reads the joined values in int8, logits are off by a third or more."""
     torch.manual_seed(0)
-    up = nn.ConvTranspose2d(64, 64, 2, 2)
-    layers = (nn.Conv2d(1, 64, 3, 2, 1), nn.ReLU(), nn.Conv2d(64, 64, 3, 1, 1), nn.ReLU(), up, nn.ReLU())
-    write_onnx(nn.Sequential(*layers, nn.Conv2d(64, 1, 1)), 32, tmp_path / "whole.onnx", ["logits"])
-    images = np.random.default_rng(0).normal(size=(4, 1, 32, 32)).astype(np.float32)
-    quantise(tmp_path / "whole.onnx", images, tmp_path / "small.onnx")
-    nodes = onnx.load(str(tmp_path / "small.onnx")).graph.node
-    made_by = {name: node.op_type for node in nodes for name in node.output}
-    weights_of = {"Conv": [], "ConvTranspose": []}
-    for node in nodes:
-        if node.op_type in weights_of:
-            weights_of[node.op_type].append(made_by.get(node.input[1], "stored"))
-    assert weights_of["ConvTranspose"] == ["stored"]
-    assert "DequantizeLinear" in weights_of["Conv"]
+    whole, small = tmp_path / "whole.onnx", tmp_path / "small.onnx"
+    write_onnx(_Unet(joined), 32, whole, ["logits"])
+    images = np.random.default_rng(0).normal(size=(8, 1, 32, 32)).astype(np.float32)
+    quantise(whole, images, small)
+    float32, int8 = (said(path, images) for path in (whole, small))
+    assert 0 < np.abs(int8 - float32).mean() < 0.06 * float32.std()
+
+
+def said(path: Path, images: np.ndarray) -> np.ndarray:
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return np.array(compiled([images])["logits"])

@@ -72,18 +72,15 @@ def quantise(source: Path, images: Images, path: Path, keep_last_float: bool = T
     """Quantise an ONNX file to int8 by a few hundred images (N, channels, size, size) of the training (NNCF).
 
     The first convolution and what makes logits and heat maps stay in float, where a few bits would show, and so do
-    the thin layers of a MobileNet or EfficientNet. Transposed convolutions stay, too: OpenVINO 2026.4 computes their
-    int8 wrong on processors without VNNI.
+    the thin layers of a MobileNet or EfficientNet. Two things are for processors without VNNI: weights take half of
+    int8's range, since sums of products are cut off there, most where inputs have both signs; and what reads joined
+    values (a U-net's) stays in float, for OpenVINO 2026.4 computes it wrong there.
     """
     import nncf
 
     model = onnx.shape_inference.infer_shapes(onnx.load(str(source)))
     batches = [{"image": images[i : i + 1]} for i in range(len(images))]
-    thin = _thin(model)
-    transposed = [node.name for node in model.graph.node if node.op_type == "ConvTranspose"]
-    ignored = [*{*thin, *transposed, *(_kept_in_float(model) if keep_last_float else [])}]
-    # such a network hands on signed values, of whose weights a processor without VNNI drops the last bit
-    fix = nncf.OverflowFix.ENABLE if thin else None
+    ignored = [*{*_thin(model), *_after_joins(model), *(_kept_in_float(model) if keep_last_float else [])}]
     with quiet():
         small = nncf.quantize(
             model,
@@ -92,7 +89,7 @@ def quantise(source: Path, images: Images, path: Path, keep_last_float: bool = T
             preset=nncf.QuantizationPreset(_preset(model)),
             ignored_scope=nncf.IgnoredScope(names=ignored) if ignored else None,
             fast_bias_correction=True,
-            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
         )
     onnx.save(small, str(path))
 
@@ -116,6 +113,13 @@ def _thin(model: onnx.ModelProto) -> list[str]:
     added = {one.name: one.dims[1] for one in model.graph.initializer if len(one.dims) > 1}
     grouped = any(one.name == "group" and one.i > 1 for node in convolutions for one in node.attribute)
     return [node.name for node in convolutions if grouped and added.get(node.input[1], 1) <= _FEW]
+
+
+def _after_joins(model: onnx.ModelProto) -> list[str]:
+    """Name the convolutions that read a concatenation as it is."""
+    nodes = model.graph.node
+    joined = {name for node in nodes if node.op_type == "Concat" for name in node.output}
+    return [node.name for node in nodes if node.op_type.startswith("Conv") and joined & {*node.input}]
 
 
 # ReLU and ReLU6
